@@ -1,1 +1,57 @@
-//! x
+//! Typed events over NATS JetStream: the closed list of subjects, the events, and the publishers and
+//! listeners that carry them.
+
+#[doc(hidden)]
+pub use schemars;
+
+mod client;
+mod cloud_events;
+mod error;
+mod event;
+pub mod events;
+mod failure;
+mod headers;
+mod health;
+#[cfg(feature = "http")]
+pub mod http;
+mod listener;
+mod message;
+mod metadata;
+mod name;
+mod publisher;
+mod runner;
+#[cfg(feature = "sql")]
+mod sql;
+mod subject_set;
+mod subjects;
+mod topology;
+mod version;
+
+pub use client::{Client, ClientConfig, ConnectError, build_client};
+pub use error::{BoxError, Chain};
+pub use event::{Carries, Event, Past};
+pub use failure::{Failure, FailureKind};
+pub use headers::{Headers, InvalidHeader};
+pub use health::{Health, Severity, Trouble};
+pub use listener::{Delivery, Listener, Settled};
+pub use metadata::Metadata;
+pub use name::{InvalidKey, Key, QueueGroup, Schedules, StreamName};
+pub use publisher::{JetStreamPublisher, PublishError, Publisher, Stored};
+pub use runner::{RunError, Runner};
+#[cfg(feature = "sql")]
+pub use sql::{
+    Backend, Database, DatabaseError, InTransaction, Order, Relay, TransactionalListener, Tx,
+};
+pub use subject_set::{EventVisitor, SubjectSet, UnknownSubject};
+pub use subjects::{
+    EXPIRATIONS, ORDERS, ORDERS_SERVICE, PAYMENTS, PAYMENTS_SERVICE, Subjects, TICKETS,
+    TICKETS_SERVICE,
+};
+pub use topology::{Drift, ProvisionError, Provisioning, Topology};
+pub use version::{InvalidVersion, Version};
+
+/// What `subjects!` expands to. Not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::subject_set::{Listed, all_differ, is_channel};
+}

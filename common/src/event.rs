@@ -1,0 +1,97 @@
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::BoxError;
+use crate::name::Key;
+use crate::subject_set::Listed;
+use crate::version::Version;
+
+/// Something that happened, as every service of the system reads it.
+///
+/// The type is the contract: its serde form is the JSON on the wire, its schema is generated from
+/// it, and its line in a [`subjects!`](crate::subjects) list says who publishes and who listens. It
+/// evolves by optional fields; anything else is a new form, and the earlier one moves to
+/// [`PAST`](Self::PAST).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "no `impl Event for {Self}`",
+    note = "an event derives Serialize, Deserialize and JsonSchema, stands on a `subjects!` list and implements `common::Event`"
+)]
+pub trait Event:
+    Listed + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
+{
+    /// The event's line on its list. Another event's line does not compile.
+    const SUBJECT: <Self as Listed>::Subjects;
+
+    /// Reads the aggregate's revision, for the version guard. `None`: the event carries none.
+    const VERSION: Option<fn(&Self) -> Version> = None;
+
+    /// Whether the event alone is enough to know the aggregate.
+    const CARRIES: Carries = Carries::Change;
+
+    /// The earlier forms of the event that may still be in a stream, oldest first. The form of
+    /// `Self` has the number after the last of them.
+    const PAST: &'static [Past<Self>] = &[];
+
+    /// What the event is about: the id of its aggregate.
+    fn key(&self) -> Key;
+
+    /// The aggregate's revision, for the version guard. `None`: the event carries none.
+    fn version(&self) -> Option<Version> {
+        Self::VERSION.map(|version| version(self))
+    }
+}
+
+/// How much of its aggregate an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Carries {
+    /// What changed. Without its predecessors the event cannot be applied.
+    Change,
+    /// All of it. When a predecessor can never come, the event is a new start.
+    WholeState,
+}
+
+/// An earlier form of the event `E`.
+pub struct Past<E> {
+    decode: fn(&[u8]) -> Result<E, BoxError>,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl<E> Past<E> {
+    /// The form `P`, which becomes an `E` by `TryInto`.
+    #[must_use]
+    pub const fn of<P>() -> Self
+    where
+        P: DeserializeOwned + JsonSchema + TryInto<E, Error: Into<BoxError>>,
+    {
+        Self {
+            decode: |payload| {
+                let past: P = serde_json::from_slice(payload)?;
+                past.try_into().map_err(Into::into)
+            },
+            schema: |generator| generator.root_schema_for::<P>(),
+        }
+    }
+
+    pub(crate) fn decode(&self, payload: &[u8]) -> Result<E, BoxError> {
+        (self.decode)(payload)
+    }
+
+    pub(crate) fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
+    }
+}
+
+impl<E> fmt::Debug for Past<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Past").finish_non_exhaustive()
+    }
+}
+
+/// The number of the form that `E` has today: 1, plus one for each of [`Event::PAST`].
+pub(crate) const fn schema_version<E: Event>() -> usize {
+    E::PAST.len() + 1
+}

@@ -1,0 +1,80 @@
+use super::{Database, Tx};
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::listener::{Delivery, Listener, Settled};
+use crate::name::QueueGroup;
+
+/// Applies the events of one channel to the service's database.
+///
+/// Event and transaction in, nothing out: duplicates, order, commit and acknowledgement are the
+/// library's. Everything done through `tx` commits together with the note that the event was applied.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no transactional listener",
+    note = "implement `common::TransactionalListener`; a plain `common::Listener` is handed over with `listen(..)`"
+)]
+pub trait TransactionalListener: Send + Sync + 'static {
+    /// What is listened to.
+    type Event: Event;
+
+    /// Whose replicas share the events. It must be one of the groups that the event's line names,
+    /// or the runner that is given this listener does not compile.
+    const QUEUE_GROUP: QueueGroup;
+
+    /// Which events of an aggregate are applied.
+    const ORDER: Order = Order::EveryVersion;
+
+    /// Applies one event. An `Err` undoes everything.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] says whether the event may succeed later, never will, or is not to blame.
+    fn apply(
+        &self,
+        event: Self::Event,
+        tx: &mut Tx<'_>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Which events of an aggregate a listener is given, of those that carry a version. Events
+/// without one are each applied once, in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Every version, one after the other. What comes early is held until its predecessor is applied.
+    EveryVersion,
+    /// Versions newer than the last one applied; what is older is passed over.
+    NewestOnly,
+    /// Each event once, in the order of arrival.
+    Any,
+}
+
+/// A [`TransactionalListener`] with its database: an ordinary [`Listener`].
+#[derive(Debug)]
+pub struct InTransaction<L> {
+    listener: L,
+    database: Database,
+}
+
+impl<L: TransactionalListener> InTransaction<L> {
+    /// Applies what `listener` is given to `database`.
+    #[must_use]
+    pub fn new(database: &Database, listener: L) -> Self {
+        Self {
+            listener,
+            database: database.clone(),
+        }
+    }
+}
+
+impl<L: TransactionalListener> Listener for InTransaction<L> {
+    type Event = L::Event;
+
+    const QUEUE_GROUP: QueueGroup = L::QUEUE_GROUP;
+
+    async fn on_message(
+        &self,
+        _event: L::Event,
+        _delivery: Delivery<'_>,
+    ) -> Result<Settled, Failure> {
+        todo!()
+    }
+}
