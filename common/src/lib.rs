@@ -14,6 +14,7 @@ mod headers;
 mod health;
 #[cfg(feature = "http")]
 pub mod http;
+mod jitter;
 mod listener;
 mod message;
 mod metadata;
@@ -27,7 +28,7 @@ mod subjects;
 mod topology;
 mod version;
 
-pub use client::{Client, ClientConfig, ConnectError, build_client};
+pub use client::{Client, ClientConfig, ConfigError, ConnectError, build_client};
 pub use error::{BoxError, Chain};
 pub use event::{Carries, Event, Past};
 pub use failure::{Failure, FailureKind};
