@@ -20,6 +20,7 @@ mod message;
 mod metadata;
 mod name;
 mod publisher;
+mod retry;
 mod runner;
 #[cfg(feature = "sql")]
 mod sql;
@@ -38,6 +39,7 @@ pub use listener::{Delivery, Listener, Settled};
 pub use metadata::Metadata;
 pub use name::{InvalidKey, Key, QueueGroup, Schedules, StreamName};
 pub use publisher::{JetStreamPublisher, PublishError, Publisher, Stored};
+pub use retry::RetryPolicy;
 pub use runner::{RunError, Runner};
 #[cfg(feature = "sql")]
 pub use sql::{
@@ -48,7 +50,7 @@ pub use subjects::{
     EXPIRATIONS, ORDERS, ORDERS_SERVICE, PAYMENTS, PAYMENTS_SERVICE, Subjects, TICKETS,
     TICKETS_SERVICE,
 };
-pub use topology::{Drift, ProvisionError, Provisioning, Topology};
+pub use topology::{Change, Drift, Provisioning, Pruning, Topology, TopologyError};
 pub use version::{InvalidVersion, Version};
 
 /// What `subjects!` expands to. Not for use by hand.
