@@ -5,6 +5,7 @@ mod database;
 #[cfg(test)]
 mod fixture;
 mod guard;
+mod ledger;
 mod outbox;
 mod relay;
 mod transaction;
@@ -12,6 +13,8 @@ mod transactional;
 mod unavailable;
 
 pub use database::{Backend, Database, DatabaseError};
+#[expect(unused_imports, reason = "the runner is being written")]
+pub(crate) use ledger::{GroupLedger, HeldEvent};
 pub use relay::Relay;
 pub use transaction::Tx;
 pub use transactional::{InTransaction, Order, TransactionalListener};
