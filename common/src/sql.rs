@@ -3,6 +3,7 @@
 mod connect;
 mod database;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod fixture;
 mod guard;
 mod ledger;
@@ -13,7 +14,6 @@ mod transactional;
 mod unavailable;
 
 pub use database::{Backend, Database, DatabaseError};
-#[expect(unused_imports, reason = "the runner is being written")]
 pub(crate) use ledger::{GroupLedger, HeldEvent};
 pub use relay::Relay;
 pub use transaction::Tx;

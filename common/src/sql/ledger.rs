@@ -322,4 +322,5 @@ fn ago(age: Duration) -> Timestamp {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests;

@@ -17,6 +17,7 @@ mod lease;
 mod shift;
 mod siblings;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests;
 
 use lease::Lease;
@@ -114,7 +115,7 @@ impl Default for Pace {
             removal: Duration::from_millis(20),
             pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(30),
-            blocked: Duration::from_secs(60),
+            blocked: Duration::from_mins(1),
             drain: Duration::from_secs(5),
         }
     }

@@ -194,7 +194,7 @@ async fn orphan_is_the_lowest_held_version_of_a_key_and_can_be_a_new_base() {
         hand(&listener, &event).await.unwrap();
     }
 
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     assert_eq!(ledger.orphans(hour).await.unwrap(), []);
     let orphans = ledger.orphans(Duration::ZERO).await.unwrap();
     let mut found: Vec<_> = orphans
@@ -256,7 +256,7 @@ async fn cleaning_leaves_guards_and_what_is_young() {
             .unwrap();
         counts
     };
-    ledger.clean(Duration::from_secs(3600)).await.unwrap();
+    ledger.clean(Duration::from_hours(1)).await.unwrap();
     assert_eq!(count().await, (4, 3, 1));
     ledger.clean(Duration::ZERO).await.unwrap();
     assert_eq!(count().await, (0, 0, 1));

@@ -21,7 +21,7 @@ const PROBES: usize = 32;
 #[derive(Debug)]
 pub(super) struct Lanes {
     pace: Pace,
-    lanes: HashMap<Lane, Queue>,
+    queues: HashMap<Lane, Queue>,
     /// Lanes of which an event can be sent, the longest waiting first.
     ready: VecDeque<Lane>,
     /// Every position in memory: waiting, on its way, or acknowledged and not yet removed.
@@ -76,7 +76,7 @@ impl Lanes {
     pub(super) fn new(pace: Pace) -> Self {
         Self {
             pace,
-            lanes: HashMap::new(),
+            queues: HashMap::new(),
             ready: VecDeque::new(),
             loaded: BTreeSet::new(),
             bytes: 0,
@@ -124,7 +124,7 @@ impl Lanes {
         if self.crowded.contains(&event.lane) {
             return Taken::Left;
         }
-        let queue = self.lanes.entry(event.lane.clone()).or_default();
+        let queue = self.queues.entry(event.lane.clone()).or_default();
         if queue.waiting.len() >= LANE_DEPTH {
             self.crowded.push(event.lane);
             return Taken::Left;
@@ -153,7 +153,7 @@ impl Lanes {
     /// The event that is sent next, if there is one.
     pub(super) fn next(&mut self) -> Option<Waiting> {
         while let Some(lane) = self.ready.pop_front() {
-            if let Some(queue) = self.lanes.get_mut(&lane)
+            if let Some(queue) = self.queues.get_mut(&lane)
                 && !queue.busy
                 && let Some(event) = queue.waiting.pop_front()
             {
@@ -175,13 +175,13 @@ impl Lanes {
         if let Some(pause) = self.paused.remove(&event.lane.stream) {
             self.refill |= !pause.over;
         }
-        let Some(queue) = self.lanes.get_mut(&event.lane) else {
+        let Some(queue) = self.queues.get_mut(&event.lane) else {
             return;
         };
         queue.busy = false;
         self.refill |= queue.waiting.len() <= LANE_DEPTH / 2 && self.crowded.contains(&event.lane);
         if queue.waiting.is_empty() {
-            self.lanes.remove(&event.lane);
+            self.queues.remove(&event.lane);
         } else {
             self.ready.push_back(event.lane.clone());
         }
@@ -198,7 +198,7 @@ impl Lanes {
     pub(super) fn refused(&mut self, event: &Waiting, reason: String, now: Instant) -> Vec<i64> {
         let mut park = vec![event.position];
         self.unload(event);
-        if let Some(queue) = self.lanes.remove(&event.lane) {
+        if let Some(queue) = self.queues.remove(&event.lane) {
             for behind in queue.waiting {
                 park.push(behind.position);
                 self.unload(&behind);
@@ -217,7 +217,7 @@ impl Lanes {
     /// for it makes room for other streams. The rows are read again.
     pub(super) fn interrupted(&mut self, event: &Waiting, reason: String, now: Instant) {
         self.unload(event);
-        if let Some(queue) = self.lanes.get_mut(&event.lane) {
+        if let Some(queue) = self.queues.get_mut(&event.lane) {
             queue.busy = false;
         }
         if let Some(blocked) = self.blocked.get_mut(&event.lane) {
@@ -226,7 +226,7 @@ impl Lanes {
         }
         let stream = &event.lane.stream;
         let unloaded: Vec<_> = self
-            .lanes
+            .queues
             .iter_mut()
             .filter(|(lane, _)| lane.stream == *stream)
             .flat_map(|(_, queue)| queue.waiting.drain(..))
@@ -234,7 +234,7 @@ impl Lanes {
         for event in &unloaded {
             self.unload(event);
         }
-        self.lanes
+        self.queues
             .retain(|lane, queue| queue.busy || lane.stream != *stream);
         self.ready.retain(|lane| lane.stream != *stream);
         match self.paused.get_mut(stream) {

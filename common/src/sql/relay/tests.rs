@@ -134,7 +134,7 @@ impl Broker for Broken {
             });
         }
         if self.roll() < self.silent.load(Ordering::Relaxed) {
-            if self.roll() % 2 == 0 {
+            if self.roll().is_multiple_of(2) {
                 self.store(outgoing, due);
             }
             return Err(silence());
@@ -251,7 +251,7 @@ async fn what_is_overdue_is_sent_as_a_plain_message() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
     let now = Timestamp::now();
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     for (account, due) in [("late", now - hour), ("soon", now + hour)] {
         let account = account.to_owned();
         let mut tx = database.begin().await.unwrap();
@@ -425,7 +425,7 @@ async fn stopped_relay_gives_the_lease_back() {
     let (database, sibling) = (scratch.open().await, scratch.open().await);
     let (first, second) = (Broken::new(), Broken::new());
     let pace = Pace {
-        lease: Duration::from_secs(3600),
+        lease: Duration::from_hours(1),
         ..QUICK
     };
     let leader = Running::start(&database, &first, pace);
@@ -471,7 +471,7 @@ async fn epoch_tells_a_relay_that_slept_that_its_time_is_over() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
     publish(&database, "ann", [1]).await;
-    let (moment, minute) = (Duration::from_millis(1), Duration::from_secs(60));
+    let (moment, minute) = (Duration::from_millis(1), Duration::from_mins(1));
     let mut slept = Lease::take(&database, "a", moment).await.unwrap().unwrap();
     eventually("the lease expires", || async { !slept.lives() }).await;
     let awake = Lease::take(&database, "b", minute).await.unwrap().unwrap();
@@ -498,7 +498,7 @@ async fn lease_of_a_clock_that_ran_ahead_is_taken() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
     let lasts = Duration::from_secs(10);
-    let ahead = Duration::from_secs(3600);
+    let ahead = Duration::from_hours(1);
     Lease::take(&database, "a", ahead).await.unwrap().unwrap();
     assert!(Lease::take(&database, "b", lasts).await.unwrap().is_some());
 }
