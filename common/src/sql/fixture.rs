@@ -105,7 +105,7 @@ const POSTGRES: &str = "TEST_POSTGRES_URL";
 /// A database that is gone when its test is over (on PostgreSQL: with the server).
 pub(super) struct Scratch {
     _folder: TempDir,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Scratch {

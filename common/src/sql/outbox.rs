@@ -76,6 +76,24 @@ impl Waiting {
         })
     }
 
+    /// A row of no content.
+    #[cfg(test)]
+    pub(super) fn sample(position: i64, stream: &str, key: &str) -> Self {
+        Self {
+            position,
+            lane: Lane {
+                stream: stream.to_owned(),
+                key: key.to_owned(),
+            },
+            due: None,
+            channel: String::new(),
+            version: None,
+            event_id: String::new(),
+            headers: String::new(),
+            payload: String::new(),
+        }
+    }
+
     fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             position: row.try_get(0)?,

@@ -76,8 +76,9 @@ async fn reader_does_not_write() {
 #[tokio::test]
 async fn two_processes_may_start_together() {
     let scratch = Scratch::new().await;
-    let databases = futures::future::join_all((0..4).map(|_| scratch.open())).await;
-    for database in databases {
+    let starting = (0..4).map(|_| Database::connect(&scratch.url));
+    for database in futures::future::join_all(starting).await {
+        let database = database.unwrap();
         database.ping().await.unwrap();
         database.probe().await.unwrap();
     }

@@ -304,8 +304,13 @@ impl Lanes {
     }
 
     /// When a pause is over or a blocked lane is due, whichever is first.
-    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let ends = self.paused.values().map(|pause| pause.until);
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        // Also one that has ended since it was last looked at.
+        let ends = self
+            .paused
+            .values()
+            .filter(|pause| !pause.over)
+            .map(|pause| pause.until);
         let may_probe = self.probes() < PROBES;
         let retries = self
             .blocked
@@ -315,7 +320,7 @@ impl Lanes {
                 let paused = self.paused.get(&lane.stream);
                 paused.map_or(blocked.retry_at, |pause| pause.until.max(blocked.retry_at))
             });
-        ends.filter(|end| *end > now).chain(retries).min()
+        ends.chain(retries).min()
     }
 
     /// What a person should know.
@@ -332,5 +337,77 @@ impl Lanes {
     fn unload(&mut self, event: &Waiting) {
         self.loaded.remove(&event.position);
         self.bytes = self.bytes.saturating_sub(event.size());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(rows: &[(i64, &str, &str)]) -> Lanes {
+        let mut lanes = Lanes::new(Pace::default());
+        for (position, stream, key) in rows {
+            lanes.take_in(Waiting::sample(*position, stream, key));
+        }
+        lanes
+    }
+
+    #[test]
+    fn one_event_of_a_lane_is_on_its_way_at_a_time() {
+        let mut lanes = lanes(&[
+            (1, "A", "ann"),
+            (2, "A", "ann"),
+            (3, "A", "bob"),
+            (4, "B", "ann"),
+        ]);
+
+        let first = lanes.next().unwrap();
+        let others: Vec<_> = [lanes.next(), lanes.next()]
+            .map(|event| event.unwrap().position)
+            .into();
+        assert_eq!((first.position, others), (1, vec![3, 4]));
+        assert!(lanes.next().is_none());
+        lanes.acknowledged(&first);
+        assert_eq!(lanes.next().unwrap().position, 2);
+        // Acknowledged, but not yet removed.
+        assert_eq!(lanes.loaded_after(0), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn refused_event_sets_aside_what_follows_it() {
+        let mut lanes = lanes(&[(1, "A", "ann"), (2, "A", "ann"), (3, "A", "bob")]);
+        let now = Instant::now();
+        let first = lanes.next().unwrap();
+
+        assert_eq!(lanes.refused(&first, "no".to_owned(), now), [1, 2]);
+        assert_eq!(lanes.take_in(Waiting::sample(4, "A", "ann")), Taken::Parked);
+        assert_eq!(lanes.loaded_after(0), [3]);
+        assert_eq!(lanes.to_probe(now), []);
+        let later = now + Pace::default().blocked;
+        assert_eq!(lanes.to_probe(later), [first.lane]);
+        assert_eq!(lanes.next_due(), Some(later));
+    }
+
+    #[test]
+    fn pause_is_due_until_its_end_has_been_noticed() {
+        let mut lanes = lanes(&[(1, "A", "ann"), (2, "A", "bob"), (3, "B", "ann")]);
+        let now = Instant::now();
+        let first = lanes.next().unwrap();
+        lanes.interrupted(&first, "away".to_owned(), now);
+        assert_eq!(lanes.paused(now), ["A"]);
+        assert_eq!(lanes.next().unwrap().position, 3, "other streams flow");
+
+        let end = now + Pace::default().pause;
+        assert!(!lanes.wants_reading(now));
+        // However late it is asked.
+        assert_eq!(lanes.next_due(), Some(end));
+        assert!(lanes.wants_reading(end));
+        assert_eq!(lanes.next_due(), None);
+        assert_eq!(lanes.paused(end), [""; 0]);
+
+        lanes.take_in(Waiting::sample(1, "A", "ann"));
+        let again = lanes.next().unwrap();
+        lanes.interrupted(&again, "away".to_owned(), end);
+        assert_eq!(lanes.next_due(), Some(end + Pace::default().pause * 2));
     }
 }

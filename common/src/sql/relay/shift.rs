@@ -250,7 +250,7 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
         let now = Instant::now();
         let sooner = match give_up {
             Some(give_up) => [Some(give_up), None],
-            None => [Some(self.poll_at), self.lanes.next_due(now)],
+            None => [Some(self.poll_at), self.lanes.next_due()],
         };
         sooner
             .into_iter()

@@ -15,12 +15,18 @@ const QUICK: Pace = Pace {
     lease: Duration::from_secs(30),
     retry: Duration::from_millis(10),
     poll: Duration::from_secs(30),
-    siblings: Duration::from_millis(5),
+    siblings: Duration::from_secs(30),
     removal: Duration::from_millis(1),
     pause: Duration::from_millis(1),
     longest_pause: Duration::from_millis(5),
     blocked: Duration::from_millis(20),
     drain: Duration::from_millis(200),
+};
+
+/// The same, with another process at the same database.
+const BESIDE: Pace = Pace {
+    siblings: Duration::from_millis(5),
+    ..QUICK
 };
 
 /// A broker that notes what it stores, and fails as it is told.
@@ -377,11 +383,35 @@ async fn relay_waits_for_the_broker() {
 }
 
 #[tokio::test]
+async fn pause_of_a_stream_ends_by_itself() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let broker = Broken::new();
+    broker.away.store(true, Ordering::Relaxed);
+    publish(&database, "ann", 1..=3).await;
+    let pace = Pace {
+        pause: Duration::from_millis(100),
+        longest_pause: Duration::from_millis(100),
+        ..QUICK
+    };
+    let relay = Running::start(&database, &broker, pace);
+    eventually("trouble is told", || async {
+        !relay.health.troubles().is_empty()
+    })
+    .await;
+
+    broker.away.store(false, Ordering::Relaxed);
+    emptied(&database).await;
+    relay.stop().await;
+    assert_eq!(broker.versions_of("ann"), range(3));
+}
+
+#[tokio::test]
 async fn commit_of_another_process_wakes_the_relay() {
     let scratch = Scratch::new().await;
     let (database, sibling) = (scratch.open().await, scratch.open().await);
     let broker = Broken::new();
-    let relay = Running::start(&database, &broker, QUICK);
+    let relay = Running::start(&database, &broker, BESIDE);
     publish(&database, "ann", [1]).await;
     emptied(&database).await;
 
@@ -399,7 +429,7 @@ async fn one_relay_works_at_a_time_and_another_takes_over_when_it_is_gone() {
     let (first, second) = (Broken::new(), Broken::new());
     let pace = Pace {
         lease: Duration::from_millis(400),
-        ..QUICK
+        ..BESIDE
     };
     let leader = Running::start(&database, &first, pace);
     publish(&database, "ann", [1]).await;
@@ -426,7 +456,7 @@ async fn stopped_relay_gives_the_lease_back() {
     let (first, second) = (Broken::new(), Broken::new());
     let pace = Pace {
         lease: Duration::from_hours(1),
-        ..QUICK
+        ..BESIDE
     };
     let leader = Running::start(&database, &first, pace);
     publish(&database, "ann", [1]).await;
@@ -513,7 +543,7 @@ async fn relay_outlives_a_locked_database() {
     let broker = Broken::new();
     let pace = Pace {
         lease: Duration::from_millis(300),
-        ..QUICK
+        ..BESIDE
     };
     let relay = Running::start(&database, &broker, pace);
     publish(&database, "ann", [1]).await;
