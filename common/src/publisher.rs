@@ -5,6 +5,7 @@ use crate::headers::Headers;
 
 mod jetstream;
 
+pub(crate) use jetstream::{assert_scheduled, store};
 pub use jetstream::{JetStreamPublisher, Stored};
 
 /// Publishes events of every list.
