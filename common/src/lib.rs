@@ -10,6 +10,7 @@ mod error;
 mod event;
 pub mod events;
 mod failure;
+mod handle;
 mod headers;
 mod health;
 #[cfg(feature = "http")]
