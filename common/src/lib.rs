@@ -6,6 +6,7 @@ pub use schemars;
 
 mod client;
 mod cloud_events;
+mod dead_letter;
 mod error;
 mod event;
 pub mod events;
