@@ -23,7 +23,7 @@ mod server;
 mod session;
 mod signal;
 
-pub use args::{Address, ConfigError, Provision, ServiceArgs, ServiceConfig, VARIABLES};
+pub use args::{Address, ArgsError, Provision, ServiceArgs, ServiceConfig, VARIABLES};
 pub use error::ApiError;
 pub use extract::{JsonBody, MAX_BODY_BYTES, PathId};
 #[cfg(feature = "sql")]

@@ -1,6 +1,6 @@
 use clap::Parser;
 use common::TICKETS_SERVICE;
-use common::http::{ConfigError, ServiceArgs, ServiceConfig, VARIABLES};
+use common::http::{ArgsError, ServiceArgs, ServiceConfig, VARIABLES};
 
 /// What tickets-service is configured by.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if they are usable, but not together or not for what they are for.
-    pub fn from_args() -> Result<Self, ConfigError> {
+    /// [`ArgsError`] if they are usable, but not together or not for what they are for.
+    pub fn from_args() -> Result<Self, ArgsError> {
         let args = Args::parse();
         Ok(Self {
             service: args.service.into_config(TICKETS_SERVICE)?,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 
 use super::{InvalidJwtKey, JwtKey};
-use crate::client::{ClientConfig, ConnectError};
+use crate::client::{ClientConfig, ConfigError};
 use crate::name::QueueGroup;
 use crate::topology::Provisioning;
 
@@ -15,7 +15,7 @@ pub const VARIABLES: &str = "\
 Variables without a flag:
   RUST_LOG                  what is logged to standard error, as `level` or `target=level,..` [default: info]
   NATS_CREDS                credentials file
-  NATS_NKEY                 seed of an nkey
+  NATS_NKEY                 file with the seed of an NKey
   NATS_USER, NATS_PASSWORD  user and password
   NATS_TOKEN                token
   NATS_CA                   certificate authority to trust, a PEM file
@@ -96,17 +96,17 @@ impl ServiceArgs {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the key is too short or a variable of the connection cannot be read.
-    pub fn into_config(self, service: QueueGroup) -> Result<ServiceConfig, ConfigError> {
-        let mut nats = ClientConfig::from_env(service.as_str()).map_err(ConfigError::Nats)?;
-        if let Some(url) = &self.nats_url {
-            nats = nats.url(url);
+    /// [`ArgsError`] if the key is too short or a variable of the connection cannot be read.
+    pub fn into_config(self, service: QueueGroup) -> Result<ServiceConfig, ArgsError> {
+        let mut nats = ClientConfig::from_env(service.as_str()).map_err(ArgsError::Nats)?;
+        if let Some(url) = self.nats_url.filter(|url| !url.is_empty()) {
+            nats = nats.url(&url);
         }
         Ok(ServiceConfig {
             http_addr: self.http_addr.0,
             database_url: self.database_url,
             nats,
-            jwt_key: JwtKey::new(&self.jwt_key).map_err(ConfigError::JwtKey)?,
+            jwt_key: JwtKey::new(&self.jwt_key).map_err(ArgsError::JwtKey)?,
             provisioning: match self.provision {
                 Provision::Off => Provisioning::BindOnly,
                 Provision::Create => Provisioning::Create {
@@ -148,11 +148,11 @@ fn replicas(text: &str) -> Result<NonZeroUsize, String> {
 /// Why a service cannot be configured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ConfigError {
+pub enum ArgsError {
     /// The key verifies nothing.
     #[error("JWT_KEY is not usable")]
     JwtKey(#[source] InvalidJwtKey),
     /// What is known of NATS is not usable.
     #[error("configuration of NATS is not usable")]
-    Nats(#[source] ConnectError),
+    Nats(#[source] ConfigError),
 }
