@@ -5,8 +5,8 @@ use crate::headers::Headers;
 
 mod jetstream;
 
-pub(crate) use jetstream::{assert_scheduled, store};
 pub use jetstream::{JetStreamPublisher, Stored};
+pub(crate) use jetstream::{assert_scheduled, store};
 
 /// Publishes events of every list.
 ///
