@@ -84,6 +84,42 @@ pub fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<Exi
     }
 }
 
+/// Keeps a child out of the terminal's reach: Ctrl-C is for us, and we decide who stops when.
+///
+/// Does nothing where there are no process groups.
+pub fn own_group(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
+/// Asks a child to end in order, kills it at the deadline, and waits for it.
+///
+/// Killed at once where there are no signals.
+///
+/// # Errors
+///
+/// The operating system refused.
+pub fn stop(child: &mut Child, deadline: Instant) -> io::Result<()> {
+    if child.try_wait()?.is_some() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal, kill_process};
+
+        kill_process(Pid::from_child(child), Signal::TERM)?;
+        if wait_until(child, deadline)?.is_some() {
+            return Ok(());
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = deadline;
+    child.kill()?;
+    child.wait().map(drop)
+}
+
 /// Spawns, with patience for a program that was written a moment ago.
 ///
 /// A thread that forks at the moment another one writes the program holds the file open for a few

@@ -19,9 +19,11 @@
 pub mod command;
 mod nats_process;
 pub mod nats_server;
+mod run_id;
 mod watchdog;
 
 pub use nats_process::{
-    NatsProcess, NatsProcessBuilder, SignalError, StartError, free_port, reap_orphans,
+    NatsProcess, NatsProcessBuilder, NotReady, SignalError, StartError, free_port, reap_orphans,
 };
+pub use run_id::{ParseRunIdError, RunId};
 pub use watchdog::Watchdog;

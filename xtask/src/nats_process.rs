@@ -1,5 +1,6 @@
 //! A `nats-server` as a child of this process.
 
+mod error;
 mod orphans;
 mod ready;
 
@@ -13,11 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::orphans::reap_orphans;
-use crate::{
-    command,
-    watchdog::{Watchdog, own_group},
+pub use self::{
+    error::{NotReady, SignalError, StartError},
+    orphans::reap_orphans,
 };
+use crate::{command, watchdog::Watchdog};
 
 /// How a server is to be run. Made by [`NatsProcess::builder`].
 #[derive(Debug, Clone)]
@@ -196,13 +197,12 @@ impl NatsProcess {
             return Ok(());
         };
         running.watchdog = None;
-        if cfg!(unix) {
-            // A suspended process does not hear a request to stop.
-            running.signal(Signal::Continue)?;
-            running.signal(Signal::Terminate)?;
-            let deadline = Instant::now() + Duration::from_secs(10);
-            command::wait_until(&mut running.child, deadline)?;
+        // A suspended process does not hear a request to end. Where there are no signals, none is.
+        match running.signal(Signal::Continue) {
+            Ok(()) | Err(SignalError::Unsupported) => {}
+            Err(error) => return Err(error),
         }
+        command::stop(&mut running.child, Instant::now() + Duration::from_secs(10))?;
         self.kill()
     }
 
@@ -296,7 +296,7 @@ impl NatsProcess {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(io)?)
             .stderr(log);
-        own_group(&mut server);
+        command::own_group(&mut server);
         let child = command::spawn(&mut server).map_err(|source| StartError::Spawn {
             program: self.options.program.clone(),
             source,
@@ -361,7 +361,6 @@ impl Running {
         let number = match signal {
             Signal::Stop => Number::STOP,
             Signal::Continue => Number::CONT,
-            Signal::Terminate => Number::TERM,
             Signal::LameDuck => Number::USR2,
         };
         kill_process(Pid::from_child(&self.child), number)
@@ -378,7 +377,6 @@ impl Running {
 enum Signal {
     Stop,
     Continue,
-    Terminate,
     LameDuck,
 }
 
@@ -394,77 +392,6 @@ pub fn free_port() -> io::Result<u16> {
 
 fn port_argument(port: Option<u16>) -> OsString {
     port.map_or_else(|| "-1".into(), |port| port.to_string().into())
-}
-
-/// Why a server does not run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Its folder cannot be written.
-    #[error("the folder `{path}` cannot be used")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The program cannot be started.
-    #[error("`{program}` cannot be started")]
-    Spawn {
-        /// The program.
-        program: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// It started and does not answer. It was killed.
-    #[error("nats-server is not ready: {why}; the end of its log:\n{log}")]
-    NotReady {
-        /// What it did instead.
-        why: NotReady,
-        /// The last lines it logged.
-        log: String,
-    },
-    /// The one that ran before could not be stopped.
-    #[error("the running server could not be stopped")]
-    Stop(#[from] SignalError),
-}
-
-/// What a server did instead of becoming ready.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotReady {
-    /// It ended: the configuration is wrong, or a port is taken.
-    #[error("it ended with {0}")]
-    Ended(ExitStatus),
-    /// It runs, and has not said where it listens.
-    #[error("it did not answer in time")]
-    Silent,
-    /// It listens, but does not speak as a server does.
-    #[error("port {port} did not answer as a server does")]
-    NotNats {
-        /// Where it was asked.
-        port: u16,
-    },
-    /// The operating system refused to tell about it.
-    #[error("its state is unknown: {0}")]
-    Unknown(io::Error),
-}
-
-/// Why a server did not get a signal.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignalError {
-    /// It is stopped.
-    #[error("the server does not run")]
-    NotRunning,
-    /// This operating system has none.
-    #[error("this system has no such signal")]
-    Unsupported,
-    /// The operating system refused.
-    #[error("the server cannot be signalled")]
-    Io(#[from] io::Error),
 }
 
 #[cfg(all(test, unix))]

@@ -29,7 +29,7 @@ impl Watchdog {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        own_group(&mut shell);
+        command::own_group(&mut shell);
         Ok(Self {
             shell: command::spawn(&mut shell)?,
         })
@@ -45,17 +45,6 @@ impl Drop for Watchdog {
         let _ = self.shell.wait();
     }
 }
-
-/// Keeps a child out of the terminal's reach: Ctrl-C is for us, and we decide who stops when.
-#[cfg(unix)]
-pub(crate) fn own_group(command: &mut Command) {
-    use std::os::unix::process::CommandExt as _;
-
-    command.process_group(0);
-}
-
-#[cfg(not(unix))]
-pub(crate) fn own_group(_: &mut Command) {}
 
 #[cfg(all(test, unix))]
 mod tests {
