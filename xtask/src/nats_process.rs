@@ -3,6 +3,7 @@
 mod error;
 mod orphans;
 mod ready;
+mod signal;
 
 use std::{
     ffi::OsString,
@@ -14,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::signal::Signal;
 pub use self::{
     error::{NotReady, SignalError, StartError},
     orphans::reap_orphans,
@@ -198,7 +200,7 @@ impl NatsProcess {
         };
         running.watchdog = None;
         // A suspended process does not hear a request to end. Where there are no signals, none is.
-        match running.signal(Signal::Continue) {
+        match signal::send(&running.child, Signal::Continue) {
             Ok(()) | Err(SignalError::Unsupported) => {}
             Err(error) => return Err(error),
         }
@@ -339,10 +341,8 @@ impl NatsProcess {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), SignalError> {
-        self.running
-            .as_ref()
-            .ok_or(SignalError::NotRunning)?
-            .signal(signal)
+        let running = self.running.as_ref().ok_or(SignalError::NotRunning)?;
+        signal::send(&running.child, signal)
     }
 }
 
@@ -351,33 +351,6 @@ impl Drop for NatsProcess {
         // Nobody is left to be told, and the folder is the caller's.
         let _ = self.kill();
     }
-}
-
-impl Running {
-    #[cfg(unix)]
-    fn signal(&self, signal: Signal) -> Result<(), SignalError> {
-        use rustix::process::{Pid, Signal as Number, kill_process};
-
-        let number = match signal {
-            Signal::Stop => Number::STOP,
-            Signal::Continue => Number::CONT,
-            Signal::LameDuck => Number::USR2,
-        };
-        kill_process(Pid::from_child(&self.child), number)
-            .map_err(|errno| SignalError::Io(errno.into()))
-    }
-
-    #[cfg(not(unix))]
-    fn signal(&self, _: Signal) -> Result<(), SignalError> {
-        Err(SignalError::Unsupported)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Signal {
-    Stop,
-    Continue,
-    LameDuck,
 }
 
 /// A port of 127.0.0.1 that was free a moment ago, for configurations that must name one.

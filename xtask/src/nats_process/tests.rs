@@ -1,6 +1,6 @@
 //! Against the real server, if one is on this machine already: `cargo test` fetches nothing.
 
-use std::{io::Read as _, net::TcpStream};
+use std::{env, io::Read as _, net::TcpStream, thread};
 
 use super::*;
 use crate::nats_server;
@@ -14,6 +14,18 @@ fn server() -> Option<PathBuf> {
         eprintln!("no nats-server at hand: nothing tested here");
     }
     Some(found?.path)
+}
+
+#[track_caller]
+fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn says_info(port: u16) -> bool {
@@ -59,6 +71,7 @@ fn paused_server_is_silent_until_it_is_resumed() {
 
     nats.pause().unwrap();
     assert!(!says_info(nats.port()));
+    nats.pause().expect("it is paused already");
 
     nats.resume().unwrap();
     assert!(says_info(nats.port()));
@@ -74,6 +87,51 @@ fn dropped_server_is_gone() {
     drop(nats);
 
     assert!(!says_info(port));
+}
+
+/// Run by the next test in a process of its own; by itself it does nothing.
+#[test]
+fn owner_that_waits_to_be_killed() {
+    let Some(dir) = env::var_os("OWNER_THAT_WAITS").map(PathBuf::from) else {
+        return;
+    };
+    let nats = NatsProcess::builder(server().unwrap(), &dir)
+        .start()
+        .unwrap();
+    fs::write(dir.join("port.part"), nats.port().to_string()).unwrap();
+    fs::rename(dir.join("port.part"), dir.join("port")).unwrap();
+    loop {
+        thread::park();
+    }
+}
+
+#[test]
+fn server_dies_with_an_owner_that_is_killed() {
+    if server().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut owner = Command::new(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "nats_process::tests::owner_that_waits_to_be_killed",
+        ])
+        .env("OWNER_THAT_WAITS", dir.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let port = wait_for("the server", || {
+        fs::read_to_string(dir.path().join("port"))
+            .ok()?
+            .parse()
+            .ok()
+    });
+    assert!(says_info(port));
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+
+    wait_for("its end", || (!says_info(port)).then_some(()));
 }
 
 #[test]
