@@ -27,6 +27,8 @@ mod runner;
 mod sql;
 mod subject_set;
 mod subjects;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topology;
 mod version;
 
