@@ -6,6 +6,7 @@ pub use schemars;
 
 mod client;
 mod cloud_events;
+mod contract;
 mod error;
 mod event;
 pub mod events;
@@ -33,6 +34,7 @@ mod topology;
 mod version;
 
 pub use client::{Client, ClientConfig, ConfigError, ConnectError, build_client};
+pub use contract::{Contract, Form};
 pub use error::{BoxError, Chain};
 pub use event::{Carries, Event, Past};
 pub use failure::{Failure, FailureKind};
