@@ -1,52 +1,270 @@
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use crate::health::Health;
+use async_nats::client::RequestErrorKind;
+use async_nats::{HeaderMap, Message, Request, Subject};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
-/// A connection to NATS that is rebuilt when it dies. Cheap to clone; clones share it.
-#[derive(Debug, Clone)]
+use crate::health::{Health, Severity};
+use crate::jitter::jitter;
+
+mod config;
+mod credentials;
+mod signals;
+
+pub use config::{ClientConfig, ConfigError};
+pub(crate) use signals::Signals;
+
+/// The oldest server that has what is used here: scheduled messages came with it (ADR-51).
+const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
+/// How long a request to the server may take.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to NATS, shared by all that publish and listen in a process.
+///
+/// It reconnects for ever, and is rebuilt when a message kills its task. Cheap to clone; clones
+/// share the connection.
+#[derive(Clone)]
 pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: ClientConfig,
+    current: RwLock<Arc<Connection>>,
+    rebuilding: tokio::sync::Mutex<()>,
+    signals: Arc<Signals>,
     health: Health,
 }
 
+/// One life of the connection's task.
+pub(crate) struct Connection {
+    pub(crate) nats: async_nats::Client,
+    pub(crate) generation: u64,
+}
+
+/// Connects to the servers of `config`.
+///
+/// One attempt, at most 5 s a server: whoever starts before NATS does is restarted by what
+/// started it. From then on the client reconnects for ever, with jitter, and re-reads credentials each time.
+///
+/// # Errors
+///
+/// [`ConnectError`] if no server answers, the credentials are refused or cannot be read, or the
+/// server is older than 2.12.
+pub async fn build_client(config: &ClientConfig) -> Result<Client, ConnectError> {
+    let signals = Arc::new(Signals::default());
+    let health = Health::new();
+    let nats = connect(config, &signals, &health).await?;
+    let (major, minor, patch) = OLDEST_SERVER;
+    if !nats.is_server_compatible(major, minor, patch) {
+        return Err(ConnectError::TooOld {
+            version: nats.server_info().version.clone(),
+        });
+    }
+    let connection = Connection {
+        nats,
+        generation: 0,
+    };
+    Ok(Client {
+        shared: Arc::new(Shared {
+            config: config.clone(),
+            current: RwLock::new(Arc::new(connection)),
+            rebuilding: tokio::sync::Mutex::new(()),
+            signals,
+            health,
+        }),
+    })
+}
+
+async fn connect(
+    config: &ClientConfig,
+    signals: &Arc<Signals>,
+    health: &Health,
+) -> Result<async_nats::Client, ConnectError> {
+    let signals = Arc::clone(signals);
+    let health = health.clone();
+    let servers = config.servers();
+    config
+        .options()?
+        .event_callback(move |event| {
+            signals.note(&event, &health);
+            std::future::ready(())
+        })
+        .reconnect_delay_callback(reconnect_delay)
+        .connect(config.addresses()?)
+        .await
+        .map_err(|err| ConnectError::from_nats(&servers, err))
+}
+
+/// Doubles from 50 ms to 4 s, the upper half of it left to chance so that replicas do not return as one.
+fn reconnect_delay(attempt: usize) -> Duration {
+    let doublings = u32::try_from(attempt.min(7)).unwrap_or(7);
+    let full = (Duration::from_millis(50) * 2_u32.pow(doublings)).min(Duration::from_secs(4));
+    full / 2 + jitter(full / 2)
+}
+
 impl Client {
-    /// What keeps this process from being ready.
+    /// What keeps this process from being ready: the connection's own troubles, and those of every
+    /// runner and relay that uses it.
     #[must_use]
     pub fn health(&self) -> &Health {
-        &self.health
+        &self.shared.health
     }
 
-    /// Sends what is queued and closes. Call it last.
+    /// The connection underneath, for what this crate does not cover. It changes when the
+    /// connection is rebuilt: ask again rather than keep it.
+    #[must_use]
+    pub fn nats(&self) -> async_nats::Client {
+        self.connection().nats.clone()
+    }
+
+    /// Sends what is queued, at most 2 s, and lets go of the connection. Call it last: what is
+    /// dropped without it may never reach the server.
     pub async fn close(self) {
-        todo!()
+        if timeout(Duration::from_secs(2), self.nats().flush())
+            .await
+            .is_err()
+        {
+            tracing::warn!("NATS was out of reach at the end; unsent acknowledgements come again");
+        }
+    }
+
+    pub(crate) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(
+            &self
+                .shared
+                .current
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.shared.signals
+    }
+
+    /// Replaces the connection if its task has died. Returns whether it had.
+    ///
+    /// The task dies of a message whose header has a lone carriage return; the client then says
+    /// that it is connected, and answers nothing.
+    pub(crate) async fn revive(&self, seen: &Connection) -> bool {
+        let _rebuilding = self.shared.rebuilding.lock().await;
+        if self.connection().generation != seen.generation {
+            return true;
+        }
+        let flushed = timeout(Duration::from_millis(200), seen.nats.flush()).await;
+        let dead = matches!(flushed, Ok(Err(_)));
+        if !dead {
+            return false;
+        }
+        let health = &self.shared.health;
+        health.report(
+            "nats",
+            Severity::NotReady,
+            "connection task died; rebuilding it",
+        );
+        let mut attempt = 0;
+        let nats = loop {
+            match connect(&self.shared.config, &self.shared.signals, health).await {
+                Ok(nats) => break nats,
+                Err(err) => {
+                    tracing::warn!(error = %crate::Chain(&err), "connection not rebuilt yet");
+                    tokio::time::sleep(reconnect_delay(attempt)).await; // back-off between attempts
+                    attempt += 1;
+                }
+            }
+        };
+        health.clear("nats");
+        *self
+            .shared
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(Connection {
+            nats,
+            generation: seen.generation + 1,
+        });
+        true
+    }
+
+    /// One request, one answer. A denied subject is said at once, not when the time is over.
+    pub(crate) async fn request(
+        &self,
+        subject: impl Into<Subject>,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, RequestError> {
+        let subject = subject.into();
+        let connection = self.connection();
+        let violations = self.signals().violations_so_far();
+        let mut request = Request::new()
+            .payload(payload)
+            .timeout(Some(REQUEST_TIMEOUT));
+        if let Some(headers) = headers {
+            request = request.headers(headers);
+        }
+        let answer = connection.nats.send_request(subject.clone(), request);
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = self.signals().violation(&subject, violations) => return Err(RequestError::Denied),
+        };
+        match answer {
+            Ok(message) => Ok(message),
+            Err(err) => match err.kind() {
+                RequestErrorKind::NoResponders => Err(RequestError::NoResponders),
+                RequestErrorKind::TimedOut => Err(RequestError::TimedOut),
+                RequestErrorKind::MaxPayloadExceeded => Err(RequestError::TooLarge {
+                    limit: connection.nats.max_payload(),
+                }),
+                RequestErrorKind::InvalidSubject | RequestErrorKind::Other => {
+                    self.revive(&connection).await;
+                    Err(RequestError::Disconnected)
+                }
+            },
+        }
+    }
+
+    /// One request to the JetStream API.
+    pub(crate) async fn api<T: DeserializeOwned>(
+        &self,
+        subject: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ApiError> {
+        let payload = serde_json::to_vec(body).map_err(ApiError::Encode)?;
+        let message = self
+            .request(format!("$JS.API.{subject}"), None, payload.into())
+            .await
+            .map_err(|source| ApiError::Request {
+                subject: subject.to_owned(),
+                source,
+            })?;
+        read_answer(&message.payload)
     }
 }
 
-/// Where NATS is, who we are, and how we prove it.
-#[derive(Debug, Clone)]
-pub struct ClientConfig {
-    name: Arc<str>,
+/// Reads an answer of the JetStream API: what was asked for, or the server's error.
+pub(crate) fn read_answer<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ApiError> {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        error: Option<ServerError>,
+    }
+    let refusal: Refusal = serde_json::from_slice(payload).map_err(ApiError::Decode)?;
+    match refusal.error {
+        Some(error) => Err(ApiError::Server(error)),
+        None => serde_json::from_slice(payload).map_err(ApiError::Decode),
+    }
 }
 
-impl ClientConfig {
-    /// NATS at `nats://127.0.0.1:4222`, without credentials, under the name of a service.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        Self { name: name.into() }
-    }
-
-    /// As [`new`](Self::new), and what the environment says.
-    ///
-    /// # Errors
-    ///
-    /// If a variable cannot be read.
-    pub fn from_env(name: &str) -> Result<Self, ConnectError> {
-        Ok(Self::new(name))
-    }
-
-    /// The servers, one or several, separated by commas.
-    #[must_use]
-    pub fn url(self, _url: &str) -> Self {
-        self
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,16 +272,119 @@ impl ClientConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// No server answered.
-    #[error("no NATS server answered")]
-    Unreachable,
+    /// The configuration cannot be used.
+    #[error("configuration of NATS cannot be used")]
+    Config(#[from] ConfigError),
+    /// No server answered, or not as a NATS server does.
+    #[error("no NATS server answers at {servers}: {reason}")]
+    Unreachable {
+        /// Where one should be.
+        servers: String,
+        /// What happened instead.
+        reason: String,
+    },
+    /// The server does not accept who we say we are.
+    #[error("NATS server at {servers} refuses the credentials")]
+    Refused {
+        /// Where the server is.
+        servers: String,
+    },
+    /// The server lacks what is used here.
+    #[error("NATS server is {version}, and 2.12 or newer is needed")]
+    TooOld {
+        /// What the server says of itself.
+        version: String,
+    },
 }
 
-/// Connects.
-///
-/// # Errors
-///
-/// [`ConnectError`].
-pub async fn build_client(_config: &ClientConfig) -> Result<Client, ConnectError> {
-    todo!()
+impl ConnectError {
+    fn from_nats(servers: &str, err: async_nats::ConnectError) -> Self {
+        use async_nats::ConnectErrorKind as Kind;
+        let servers = servers.to_owned();
+        match err.kind() {
+            Kind::AuthorizationViolation | Kind::Authentication => Self::Refused { servers },
+            Kind::ServerParse
+            | Kind::Dns
+            | Kind::TimedOut
+            | Kind::Tls
+            | Kind::Io
+            | Kind::MaxReconnects => Self::Unreachable {
+                servers,
+                reason: err.to_string(),
+            },
+        }
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// Nobody takes the subject now. Nothing happened.
+    #[error("nobody takes the subject")]
+    NoResponders,
+    /// It may have happened.
+    #[error("no answer within {REQUEST_TIMEOUT:?}")]
+    TimedOut,
+    /// It may have happened.
+    #[error("connection was lost")]
+    Disconnected,
+    /// This user may not. Nothing happened.
+    #[error("not permitted")]
+    Denied,
+    /// Nothing was sent.
+    #[error("larger than the {limit} bytes the server takes")]
+    TooLarge { limit: usize },
+}
+
+/// Why a request to the JetStream API failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("request could not be encoded")]
+    Encode(#[source] serde_json::Error),
+    #[error("request {subject} failed")]
+    Request {
+        subject: String,
+        #[source]
+        source: RequestError,
+    },
+    #[error("answer could not be read")]
+    Decode(#[source] serde_json::Error),
+    #[error(transparent)]
+    Server(ServerError),
+}
+
+impl ApiError {
+    /// The server's error code, if the server answered with one.
+    pub(crate) fn code(&self) -> Option<u64> {
+        match self {
+            Self::Server(error) => Some(error.err_code),
+            Self::Encode(_) | Self::Request { .. } | Self::Decode(_) => None,
+        }
+    }
+}
+
+/// An error that the JetStream API answered with.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, thiserror::Error)]
+#[error("{description} (error {err_code})")]
+pub(crate) struct ServerError {
+    #[serde(default)]
+    pub(crate) code: u64,
+    #[serde(default)]
+    pub(crate) err_code: u64,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconnect_delay_grows_to_a_cap() {
+        for attempt in [0, 1, 6, 7, 1000, usize::MAX] {
+            let delay = reconnect_delay(attempt);
+            assert!(delay >= Duration::from_millis(25), "{attempt}: {delay:?}");
+            assert!(delay <= Duration::from_secs(4), "{attempt}: {delay:?}");
+        }
+    }
 }

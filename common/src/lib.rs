@@ -10,15 +10,18 @@ mod error;
 mod event;
 pub mod events;
 mod failure;
+mod handle;
 mod headers;
 mod health;
 #[cfg(feature = "http")]
 pub mod http;
+mod jitter;
 mod listener;
 mod message;
 mod metadata;
 mod name;
 mod publisher;
+mod retry;
 mod runner;
 #[cfg(feature = "sql")]
 mod sql;
@@ -27,7 +30,7 @@ mod subjects;
 mod topology;
 mod version;
 
-pub use client::{Client, ClientConfig, ConnectError, build_client};
+pub use client::{Client, ClientConfig, ConfigError, ConnectError, build_client};
 pub use error::{BoxError, Chain};
 pub use event::{Carries, Event, Past};
 pub use failure::{Failure, FailureKind};
@@ -37,6 +40,7 @@ pub use listener::{Delivery, Listener, Settled};
 pub use metadata::Metadata;
 pub use name::{InvalidKey, Key, QueueGroup, Schedules, StreamName};
 pub use publisher::{JetStreamPublisher, PublishError, Publisher, Stored};
+pub use retry::RetryPolicy;
 pub use runner::{RunError, Runner};
 #[cfg(feature = "sql")]
 pub use sql::{
@@ -47,7 +51,7 @@ pub use subjects::{
     EXPIRATIONS, ORDERS, ORDERS_SERVICE, PAYMENTS, PAYMENTS_SERVICE, Subjects, TICKETS,
     TICKETS_SERVICE,
 };
-pub use topology::{Drift, ProvisionError, Provisioning, Topology};
+pub use topology::{Change, Drift, Provisioning, Pruning, Topology, TopologyError};
 pub use version::{InvalidVersion, Version};
 
 /// What `subjects!` expands to. Not for use by hand.

@@ -67,7 +67,7 @@ impl Outgoing {
         let size = headers.wire_len() + payload.len();
         if size > MAX_SIZE {
             return Err(PublishError::TooLarge {
-                channel: <E as Listed>::CHANNEL,
+                subject: format!("{}.{key}", <E as Listed>::CHANNEL),
                 size,
                 limit: MAX_SIZE,
             });

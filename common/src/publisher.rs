@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::client::Client;
 use crate::event::Event;
 use crate::headers::Headers;
-use crate::message::Outgoing;
+
+mod jetstream;
+
+pub(crate) use jetstream::{assert_scheduled, store};
+pub use jetstream::{JetStreamPublisher, Stored};
 
 /// Publishes events of every list.
 ///
@@ -47,22 +48,20 @@ pub enum PublishError {
     #[error("event could not be encoded")]
     Encode(#[source] serde_json::Error),
     /// Payload and headers are larger than a message may be. Nothing was sent.
-    #[error("`{channel}` event has {size} bytes, and at most {limit} can be sent")]
+    #[error("event for `{subject}` has {size} bytes, and at most {limit} can be sent")]
     TooLarge {
-        /// The event's channel.
-        channel: &'static str,
+        /// Where the event would have been sent.
+        subject: String,
         /// Payload and headers, in bytes.
         size: usize,
         /// The most there may be, in bytes.
         limit: usize,
     },
     /// The due time is later than the stream keeps messages. Nothing was sent.
-    #[error("`{channel}` event is due later than stream {stream} keeps messages ({max_age:?})")]
+    #[error("event is due later than stream {stream} keeps messages ({max_age:?})")]
     DueTooLate {
-        /// The event's channel.
-        channel: &'static str,
         /// The stream that would hold the schedule.
-        stream: &'static str,
+        stream: String,
         /// How long the stream keeps messages.
         max_age: Duration,
     },
@@ -132,52 +131,5 @@ impl PublishError {
             #[cfg(feature = "sql")]
             Self::Outbox(_) => true,
         }
-    }
-}
-
-/// Publishes to JetStream. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct JetStreamPublisher {
-    client: Client,
-}
-
-/// Where the server stored an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stored {
-    /// The event's place in its stream, the first being 1.
-    pub sequence: u64,
-    /// Whether the server had it already, by its `Nats-Msg-Id`.
-    pub duplicate: bool,
-}
-
-impl JetStreamPublisher {
-    /// A publisher over this connection.
-    #[must_use]
-    pub fn new(client: &Client) -> Self {
-        Self {
-            client: client.clone(),
-        }
-    }
-
-    /// Sends one encoded event, now or for the moment `due`, and awaits the acknowledgement. Retries for up to 30 s.
-    pub(crate) async fn send(
-        &self,
-        _outgoing: &Outgoing,
-        _due: Option<Timestamp>,
-    ) -> Result<Stored, PublishError> {
-        let _ = &self.client;
-        todo!()
-    }
-}
-
-impl Publisher for &JetStreamPublisher {
-    type Receipt = Stored;
-
-    async fn publish_with<E: Event>(
-        &mut self,
-        event: &E,
-        headers: &Headers,
-    ) -> Result<Stored, PublishError> {
-        self.send(&Outgoing::encode(event, headers)?, None).await
     }
 }

@@ -1,11 +1,52 @@
+use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use crate::client::Client;
-use crate::subject_set::SubjectSet;
+use crate::client::{ApiError, Client};
+use crate::event::Event;
+use crate::name::{QueueGroup, Schedules, StreamName};
+use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 
-/// What the server must have for a list of subjects: its streams and durable consumers.
+mod config;
+mod provision;
+
+pub use provision::{Change, Pruning};
+pub(crate) use provision::{ConsumerInfo, StreamInfo};
+
+/// How long a stream keeps an event: 30 days.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long the server remembers a `Nats-Msg-Id`: two minutes.
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// How many bytes a stream may take before it refuses new events: 1 GiB.
+pub(crate) const MAX_BYTES: u64 = 1 << 30;
+/// How long a delivered message belongs to the replica that has it, unless renewed: 10 s.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+/// The stream of the dead letters of every queue group.
+pub(crate) const DEAD_LETTERS: &str = "DEAD_LETTERS";
+
+/// What the server must have for lists of subjects: their streams, a durable consumer for each
+/// queue group on each stream that it reads, and the stream of dead letters.
+#[derive(Debug, Clone, Default)]
+pub struct Topology {
+    streams: BTreeMap<&'static str, StreamPlan>,
+    consumers: BTreeMap<(&'static str, &'static str), ConsumerPlan>,
+}
+
+/// A stream, as the lists declare it.
 #[derive(Debug, Clone)]
-pub struct Topology {}
+struct StreamPlan {
+    name: StreamName,
+    channels: Vec<&'static str>,
+}
+
+/// A durable consumer, as the lists declare it.
+#[derive(Debug, Clone)]
+struct ConsumerPlan {
+    stream: StreamName,
+    group: QueueGroup,
+    channels: Vec<&'static str>,
+}
 
 /// Whether a process may create what is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -24,32 +65,239 @@ impl Topology {
     /// What the list `S` needs.
     #[must_use]
     pub fn of<S: SubjectSet>() -> Self {
-        todo!()
+        let mut topology = Self::default();
+        topology.add_list::<S>();
+        topology
     }
 
-    /// Creates what is missing.
+    /// What this and the list `S` need.
+    #[must_use]
+    pub fn and<S: SubjectSet>(mut self) -> Self {
+        self.add_list::<S>();
+        self
+    }
+
+    fn add_list<S: SubjectSet>(&mut self) {
+        for subject in S::ALL {
+            subject.visit(self);
+        }
+    }
+
+    /// What one queue group needs of this: the streams it reads, its consumers on them, and
+    /// the streams it publishes to.
+    pub(crate) fn for_group(&self, group: QueueGroup) -> Self {
+        let consumers: BTreeMap<_, _> = self
+            .consumers
+            .iter()
+            .filter(|(_, plan)| plan.group == group)
+            .map(|(key, plan)| (*key, plan.clone()))
+            .collect();
+        Self {
+            streams: self
+                .streams
+                .iter()
+                .filter(|(stream, _)| consumers.keys().any(|(read, _)| read == *stream))
+                .map(|(key, plan)| (*key, plan.clone()))
+                .collect(),
+            consumers,
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.streams.extend(other.streams);
+        self.consumers.extend(other.consumers);
+    }
+
+    /// Creates what is missing on the server and raises what is less than declared. Nothing is removed.
+    ///
+    /// Safe to run from several processes at once.
     ///
     /// # Errors
     ///
-    /// [`ProvisionError`].
+    /// [`TopologyError`] if the server does not answer, refuses, or has something that cannot be
+    /// changed into what is declared.
     pub async fn provision(
         &self,
-        _client: &Client,
-        _replicas: NonZeroUsize,
-    ) -> Result<(), ProvisionError> {
-        todo!()
+        client: &Client,
+        replicas: NonZeroUsize,
+    ) -> Result<Vec<Change>, TopologyError> {
+        provision::provision(self, client, replicas, Pruning::Keep).await
+    }
+
+    /// As [`provision`](Self::provision), and removes what the server has beyond the lists:
+    /// subjects, filters and the consumers of groups that are on no line. For use when no older replica runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`provision`](Self::provision).
+    pub async fn provision_and_prune(
+        &self,
+        client: &Client,
+        replicas: NonZeroUsize,
+    ) -> Result<Vec<Change>, TopologyError> {
+        provision::provision(self, client, replicas, Pruning::Remove).await
+    }
+
+    /// Compares the server with what is declared, and changes nothing. Returns where the server has
+    /// more, which is no error: another version of a service may need it.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError::Drift`] with every difference if the server has less than declared, and the
+    /// others if it does not answer or refuses.
+    pub async fn verify(&self, client: &Client) -> Result<Vec<Drift>, TopologyError> {
+        provision::verify(self, client).await
+    }
+}
+
+impl EventVisitor for Topology {
+    fn visit<E: Event>(&mut self) {
+        let (stream, channel) = (<E as Listed>::STREAM, <E as Listed>::CHANNEL);
+        let plan = self
+            .streams
+            .entry(stream.as_str())
+            .or_insert_with(|| StreamPlan {
+                name: stream,
+                channels: Vec::new(),
+            });
+        add(&mut plan.channels, channel);
+        for &group in <E as Listed>::CONSUMERS {
+            let plan = self
+                .consumers
+                .entry((stream.as_str(), group.as_str()))
+                .or_insert_with(|| ConsumerPlan {
+                    stream,
+                    group,
+                    channels: Vec::new(),
+                });
+            add(&mut plan.channels, channel);
+        }
+    }
+}
+
+fn add(channels: &mut Vec<&'static str>, channel: &'static str) {
+    if !channels.contains(&channel) {
+        channels.push(channel);
+    }
+}
+
+impl StreamPlan {
+    fn takes_schedules(&self) -> bool {
+        match self.name.schedules() {
+            Schedules::Accepted => true,
+            Schedules::Refused => false,
+        }
     }
 }
 
 /// A difference between what is declared and what the server has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drift {}
+pub struct Drift {
+    /// What differs: `stream TICKETS`, `consumer orders-service on TICKETS`.
+    pub of: String,
+    /// The setting, as the server names it.
+    pub setting: &'static str,
+    /// What is declared.
+    pub declared: String,
+    /// What the server has.
+    pub found: String,
+}
 
-/// Why the topology could not be provisioned.
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            of,
+            setting,
+            declared,
+            found,
+        } = self;
+        write!(f, "{of}: {setting} is {found}, declared {declared}")
+    }
+}
+
+/// Why the server is not as declared.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ProvisionError {
-    /// The server did not answer.
-    #[error("server did not answer")]
-    Unreachable,
+pub enum TopologyError {
+    /// The server has less than is declared. Nothing was changed.
+    #[error(
+        "server has less than is declared ({}); provision it",
+        list(differences)
+    )]
+    Drift {
+        /// Every difference.
+        differences: Vec<Drift>,
+    },
+    /// The server has something that cannot be changed into what is declared.
+    #[error("{difference}, which cannot be changed on the server")]
+    Immutable {
+        /// The difference.
+        difference: Drift,
+    },
+    /// The server did not answer, or refused.
+    #[error("{of} could not be {action}: {reason}")]
+    Server {
+        /// What it was about.
+        of: String,
+        /// What was tried: `read`, `created`, `changed`.
+        action: &'static str,
+        /// What the server said, or that it did not.
+        reason: String,
+    },
+}
+
+fn list(differences: &[Drift]) -> String {
+    let lines: Vec<_> = differences.iter().map(Drift::to_string).collect();
+    lines.join("; ")
+}
+
+impl TopologyError {
+    fn server(of: &str, action: &'static str, err: &ApiError) -> Self {
+        Self::Server {
+            of: of.to_owned(),
+            action,
+            reason: crate::Chain(err).to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Subjects;
+
+    #[test]
+    fn every_group_has_one_consumer_on_each_stream_it_reads() {
+        let topology = Topology::of::<Subjects>();
+        let names: Vec<_> = topology.consumers.keys().copied().collect();
+        assert_eq!(
+            names,
+            [
+                ("EXPIRATIONS", "orders-service"),
+                ("ORDERS", "payments-service"),
+                ("ORDERS", "tickets-service"),
+                ("PAYMENTS", "orders-service"),
+                ("TICKETS", "orders-service"),
+                ("TICKETS", "payments-service"),
+            ]
+        );
+        assert_eq!(
+            topology.consumers[&("ORDERS", "tickets-service")].channels,
+            ["order:created", "order:cancelled", "order:completed"]
+        );
+    }
+
+    #[test]
+    fn drift_says_what_where_and_how_much() {
+        let drift = Drift {
+            of: "stream TICKETS".to_owned(),
+            setting: "num_replicas",
+            declared: "3".to_owned(),
+            found: "1".to_owned(),
+        };
+        assert_eq!(
+            drift.to_string(),
+            "stream TICKETS: num_replicas is 1, declared 3"
+        );
+    }
 }

@@ -1,0 +1,300 @@
+use std::env;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_nats::{ConnectOptions, ServerAddr};
+
+use super::credentials::Credentials;
+
+/// Where NATS is, who we are, and how we prove it.
+///
+/// `Debug` shows no secret.
+#[derive(Clone)]
+pub struct ClientConfig {
+    name: String,
+    url: String,
+    credentials: Option<Credentials>,
+    root_certificates: Option<PathBuf>,
+    certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl ClientConfig {
+    /// NATS at `nats://127.0.0.1:4222` without credentials, under the name of a service.
+    ///
+    /// The name is what the server's operator sees, and part of the inbox prefix
+    /// (`_INBOX_tickets-service`), so that no other user may read the answers.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: "nats://127.0.0.1:4222".to_owned(),
+            credentials: None,
+            root_certificates: None,
+            certificate: None,
+        }
+    }
+
+    /// What the environment says, under the name of a service.
+    ///
+    /// | variable | meaning |
+    /// |---|---|
+    /// | `NATS_URL` | servers, separated by commas; default `nats://127.0.0.1:4222` |
+    /// | `NATS_CREDS` | path of a credentials file (JWT and seed), read again at each connection |
+    /// | `NATS_NKEY` | path of a file with an NKey seed, read again at each connection |
+    /// | `NATS_USER`, `NATS_PASSWORD` | user and password |
+    /// | `NATS_TOKEN` | token |
+    /// | `NATS_CA` | path of the certificates to trust, PEM |
+    /// | `NATS_CERT`, `NATS_KEY` | paths of the client's certificate and key, PEM |
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if a variable is no text, or half of a pair is missing, or there are two kinds
+    /// of credentials.
+    pub fn from_env(name: &str) -> Result<Self, ConfigError> {
+        Self::from_variables(name, |variable| match env::var(variable) {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(_)) => Err(ConfigError::NotText { variable }),
+        })
+    }
+
+    fn from_variables(
+        name: &str,
+        read: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::new(name);
+        if let Some(url) = read("NATS_URL")? {
+            config = config.url(&url);
+        }
+        let pair = |one, other| match (read(one)?, read(other)?) {
+            (Some(a), Some(b)) => Ok(Some((a, b))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(ConfigError::HalfPair {
+                given: one,
+                missing: other,
+            }),
+            (None, Some(_)) => Err(ConfigError::HalfPair {
+                given: other,
+                missing: one,
+            }),
+        };
+        let kinds = [
+            read("NATS_CREDS")?.map(|path| Credentials::File(path.into())),
+            read("NATS_NKEY")?.map(|path| Credentials::NKey(path.into())),
+            pair("NATS_USER", "NATS_PASSWORD")?
+                .map(|(user, password)| Credentials::Password { user, password }),
+            read("NATS_TOKEN")?.map(Credentials::Token),
+        ];
+        let mut given = kinds.into_iter().flatten();
+        config.credentials = given.next();
+        if given.next().is_some() {
+            return Err(ConfigError::TwoKinds);
+        }
+        config.root_certificates = read("NATS_CA")?.map(PathBuf::from);
+        config.certificate =
+            pair("NATS_CERT", "NATS_KEY")?.map(|(cert, key)| (cert.into(), key.into()));
+        Ok(config)
+    }
+
+    /// The servers, one or several, separated by commas. Credentials do not belong in it.
+    #[must_use]
+    pub fn url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
+        self
+    }
+
+    /// User and password.
+    #[must_use]
+    pub fn user(mut self, user: &str, password: &str) -> Self {
+        self.credentials = Some(Credentials::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        });
+        self
+    }
+
+    pub(super) fn addresses(&self) -> Result<Vec<ServerAddr>, ConfigError> {
+        self.url
+            .split(',')
+            .map(|url| {
+                url.trim().parse().map_err(|_| ConfigError::Url {
+                    url: without_secret(url.trim()),
+                })
+            })
+            .collect()
+    }
+
+    /// The servers as they may be shown.
+    pub(super) fn servers(&self) -> String {
+        let shown: Vec<_> = self
+            .url
+            .split(',')
+            .map(|url| without_secret(url.trim()))
+            .collect();
+        shown.join(", ")
+    }
+
+    pub(super) fn options(&self) -> Result<ConnectOptions, ConfigError> {
+        let mut options = match &self.credentials {
+            None => ConnectOptions::new(),
+            Some(credentials) => {
+                // Read once now, so that a wrong path is said at the start.
+                credentials.check()?;
+                let credentials = credentials.clone();
+                ConnectOptions::with_auth_callback(move |nonce| {
+                    std::future::ready(credentials.prove(&nonce))
+                })
+            }
+        };
+        if let Some(path) = &self.root_certificates {
+            options = options
+                .add_root_certificates(path.clone())
+                .require_tls(true);
+        }
+        if let Some((cert, key)) = &self.certificate {
+            options = options.add_client_certificate(cert.clone(), key.clone());
+        }
+        Ok(options
+            .name(&self.name)
+            .custom_inbox_prefix(format!("_INBOX_{}", self.token()))
+            // A dead link is found after two missed answers: within 45 s.
+            .ping_interval(Duration::from_secs(15))
+            .connection_timeout(Duration::from_secs(5)))
+    }
+
+    /// The name as one token of a subject.
+    fn token(&self) -> String {
+        self.name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '_' {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect()
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("name", &self.name)
+            .field("servers", &self.servers())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Leaves out user and password of `nats://user:password@host`.
+fn without_secret(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        (_, None) => url.to_owned(),
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A variable is not UTF-8.
+    #[error("{variable} is not UTF-8")]
+    NotText {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// One of two variables that belong together is missing.
+    #[error("{given} is set, and {missing} is not")]
+    HalfPair {
+        /// What is there.
+        given: &'static str,
+        /// What is not.
+        missing: &'static str,
+    },
+    /// There are several ways to prove who we are.
+    #[error("set only one of NATS_CREDS, NATS_NKEY, NATS_USER and NATS_TOKEN")]
+    TwoKinds,
+    /// An address cannot be read.
+    #[error("`{url}` is no address of a NATS server, such as nats://127.0.0.1:4222")]
+    Url {
+        /// The address, without a password.
+        url: String,
+    },
+    /// A file of credentials cannot be read.
+    #[error("credentials file {} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of credentials has no usable seed.
+    #[error("credentials file {} has no NKey seed", path.display())]
+    NoSeed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<ClientConfig, ConfigError> {
+        ClientConfig::from_variables("test", |name| {
+            Ok(variables
+                .iter()
+                .find(|(variable, _)| *variable == name)
+                .map(|(_, value)| (*value).to_owned()))
+        })
+    }
+
+    #[test]
+    fn half_of_a_pair_is_said() {
+        let err = read(&[("NATS_USER", "alice")]).unwrap_err();
+        assert_eq!(
+            err.to_string(),
+            "NATS_USER is set, and NATS_PASSWORD is not"
+        );
+    }
+
+    #[test]
+    fn two_kinds_of_credentials_are_refused() {
+        let err = read(&[("NATS_TOKEN", "t"), ("NATS_CREDS", "/c")]).unwrap_err();
+        assert!(matches!(err, ConfigError::TwoKinds));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let config = read(&[
+            ("NATS_URL", "nats://bob:hunter2@h:4222,nats://h2"),
+            ("NATS_USER", "alice"),
+            ("NATS_PASSWORD", "hunter3"),
+        ])
+        .unwrap();
+        let shown = format!("{config:?}");
+        assert!(shown.contains("nats://h:4222, nats://h2"), "{shown}");
+        assert!(!shown.contains("hunter"), "{shown}");
+    }
+
+    #[test]
+    fn several_servers_are_read() {
+        let config = ClientConfig::new("test").url("nats://a:1, nats://b:2");
+        assert_eq!(config.addresses().unwrap().len(), 2);
+        assert!(
+            ClientConfig::new("test")
+                .url("http://[")
+                .addresses()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn name_is_one_token_of_the_inbox() {
+        assert_eq!(ClientConfig::new("a b.c*>").token(), "a-b-c--");
+    }
+}
