@@ -6,6 +6,7 @@ pub use schemars;
 
 mod client;
 mod cloud_events;
+mod contract;
 mod error;
 mod event;
 pub mod events;
@@ -27,10 +28,13 @@ mod runner;
 mod sql;
 mod subject_set;
 mod subjects;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topology;
 mod version;
 
 pub use client::{Client, ClientConfig, ConfigError, ConnectError, build_client};
+pub use contract::{Contract, Form};
 pub use error::{BoxError, Chain};
 pub use event::{Carries, Event, Past};
 pub use failure::{Failure, FailureKind};
