@@ -36,8 +36,12 @@
 
 pub mod conformance;
 mod deliver;
+#[cfg(feature = "sql")]
+mod outbox;
 mod recording;
 pub mod sample;
 
 pub use deliver::{Envelope, Outcome, deliver};
+#[cfg(feature = "sql")]
+pub use outbox::{Unsent, outbox};
 pub use recording::{Published, RecordingPublisher};
