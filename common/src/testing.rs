@@ -34,6 +34,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "http")]
+mod caller;
 pub mod conformance;
 mod deliver;
 #[cfg(feature = "sql")]
@@ -41,6 +43,8 @@ mod outbox;
 mod recording;
 pub mod sample;
 
+#[cfg(feature = "http")]
+pub use caller::{Caller, Reply};
 pub use deliver::{Envelope, Outcome, deliver};
 #[cfg(feature = "sql")]
 pub use outbox::{Unsent, outbox};

@@ -64,9 +64,8 @@ impl Unsent {
                 headers,
                 payload.as_bytes().to_vec(),
             ),
-            due: due.map(|nanos| {
-                Timestamp::from_nanosecond(nanos.into()).unwrap_or(Timestamp::MAX)
-            }),
+            due: due
+                .map(|nanos| Timestamp::from_nanosecond(nanos.into()).unwrap_or(Timestamp::MAX)),
         })
     }
 }
