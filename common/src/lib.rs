@@ -7,6 +7,7 @@ pub use schemars;
 mod client;
 mod cloud_events;
 mod contract;
+mod dead_letter;
 mod error;
 mod event;
 pub mod events;
