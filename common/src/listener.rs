@@ -58,6 +58,13 @@ pub trait Listener: Send + Sync + 'static {
         event: Self::Event,
         delivery: Delivery<'_>,
     ) -> impl Future<Output = Result<Settled, Failure>> + Send;
+
+    /// Where the listener keeps what it has applied, and in which order it applies. `None`: it has no database.
+    #[cfg(feature = "sql")]
+    #[doc(hidden)]
+    fn ledger(&self) -> Option<(&crate::Database, crate::Order)> {
+        None
+    }
 }
 
 /// One delivery of one event: what is known of it, and the right to settle it once.

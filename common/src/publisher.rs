@@ -5,7 +5,9 @@ use crate::headers::Headers;
 
 mod jetstream;
 
-pub(crate) use jetstream::{assert_scheduled, store};
+#[cfg(feature = "sql")]
+pub(crate) use jetstream::assert_scheduled;
+pub(crate) use jetstream::store;
 pub use jetstream::{JetStreamPublisher, Stored};
 
 /// Publishes events of every list.
@@ -108,6 +110,18 @@ pub enum PublishError {
         /// Where the event would have been sent.
         subject: String,
     },
+    /// The outbox holds an event of this version of the aggregate. Every change that is published
+    /// raises the version by one.
+    #[cfg(feature = "sql")]
+    #[error(
+        "version {version} for `{subject}` is in the outbox already: raise the version with each change"
+    )]
+    VersionTaken {
+        /// Where the event would have been sent.
+        subject: String,
+        /// The version that two events claim.
+        version: crate::Version,
+    },
     /// The outbox could not take the event. It is not published unless the transaction still commits.
     #[cfg(feature = "sql")]
     #[error("event could not be written to the outbox")]
@@ -128,6 +142,8 @@ impl PublishError {
             | Self::StreamFull { .. }
             | Self::AckTimeout { .. }
             | Self::AfterFailure { .. } => true,
+            #[cfg(feature = "sql")]
+            Self::VersionTaken { .. } => false,
             #[cfg(feature = "sql")]
             Self::Outbox(_) => true,
         }

@@ -1,17 +1,30 @@
 //! The transactional half: what a service writes and what it says commit together (features `sqlite` and `postgres`).
 
+mod connect;
 mod database;
+#[cfg(test)]
+mod fixture;
+mod guard;
+mod outbox;
+mod relay;
 mod transaction;
 mod transactional;
+mod unavailable;
 
 pub use database::{Backend, Database, DatabaseError};
 pub use relay::Relay;
 pub use transaction::Tx;
 pub use transactional::{InTransaction, Order, TransactionalListener};
+pub(crate) use unavailable::is_unavailable;
 
-mod relay;
+use jiff::Timestamp;
 
-/// Whether the error says that the database is out of reach, locked or full: nothing that one event is to blame for.
-pub(crate) fn is_unavailable(_err: &sqlx::Error) -> bool {
-    todo!()
+/// The moment as a BIGINT: nanoseconds since 1970, which last until 2262.
+fn nanos(moment: Timestamp) -> i64 {
+    i64::try_from(moment.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// Reads what [`nanos`] wrote.
+fn moment(nanos: i64) -> Timestamp {
+    Timestamp::from_nanosecond(nanos.into()).unwrap_or(Timestamp::MAX)
 }

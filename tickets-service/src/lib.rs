@@ -11,7 +11,7 @@ mod ticket;
 
 use std::net::SocketAddr;
 
-use common::http::{Foundation, PartError, Parts, ServiceConfig, StartError, application};
+use common::http::{Foundation, PartError, Parts, StartError, application};
 use common::{BoxError, Relay, Runner, TICKETS_SERVICE};
 
 pub use config::Config;
@@ -21,7 +21,7 @@ use crate::listeners::{ReleaseOnCancel, ReserveOnOrder, SellOnCompletion};
 /// The service: ready to run, on an address of its own.
 #[derive(Debug)]
 pub struct Service {
-    config: ServiceConfig,
+    config: Config,
     foundation: Foundation,
 }
 
@@ -32,9 +32,12 @@ impl Service {
     ///
     /// [`StartError`] of the first of them that failed.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let config = config.service.clone();
-        let foundation = Foundation::lay(TICKETS_SERVICE, &config, store::MIGRATIONS).await?;
-        Ok(Self { config, foundation })
+        let foundation =
+            Foundation::lay(TICKETS_SERVICE, &config.service, store::MIGRATIONS).await?;
+        Ok(Self {
+            config: config.clone(),
+            foundation,
+        })
     }
 
     /// Where it listens, with the port that was taken if the configuration says 0.
@@ -57,10 +60,11 @@ impl Service {
             client,
             ..
         } = self.foundation;
+        let Config { service } = self.config;
 
-        let routes = routes::router(&database, &self.config.jwt_key);
+        let routes = routes::router(&database, &service.jwt_key);
         let runner = Runner::new(&client)
-            .provisioning(self.config.provisioning)
+            .provisioning(service.provisioning)
             .listen_in(&database, ReserveOnOrder)
             .listen_in(&database, ReleaseOnCancel)
             .listen_in(&database, SellOnCompletion);

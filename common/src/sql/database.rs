@@ -1,15 +1,26 @@
-use sqlx::AnyPool;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::Tx;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyPool, SqlSafeStr as _};
+use tokio::sync::watch;
+
+use super::connect::{Patience, Pools, Target};
+use super::transaction::Tx;
+use super::{nanos, outbox};
 
 /// A service's database: one writer and a pool of readers on SQLite, a pool on PostgreSQL.
 ///
-/// Cheap to clone; clones share the pools.
+/// Cheap to clone; clones share the pools. SQLite waits up to 5 s for another process to release
+/// its lock, and a caller up to 10 s for a connection.
 #[derive(Debug, Clone)]
 pub struct Database {
     writer: AnyPool,
     reader: AnyPool,
     backend: Backend,
+    committed: watch::Sender<()>,
+    url: Arc<Url>,
 }
 
 /// Which database it is.
@@ -22,30 +33,121 @@ pub enum Backend {
     Postgres,
 }
 
+/// May hold a password, and is never shown.
+struct Url(
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "only PostgreSQL is listened to")
+    )]
+    String,
+);
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Url(…)")
+    }
+}
+
 impl Database {
-    /// Connects, creates the file if it is missing, and brings the tables of this crate up to date.
+    /// Connects, creates the file and its folder if they are missing, and brings the tables of this
+    /// crate up to date (their names begin with `event_`).
     ///
     /// `url` is `sqlite://path/to/file.db` or `postgres://user:password@host/database`.
     ///
     /// # Errors
     ///
     /// [`DatabaseError`] if the database is out of reach or its tables cannot be brought up to date.
-    pub async fn connect(_url: &str) -> Result<Self, DatabaseError> {
-        todo!()
+    pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
+        Self::connect_with(url, Patience::default()).await
     }
 
-    /// Applies the service's own migrations, once each, in order. The name is the service's, and
-    /// the statements run on both databases unless they are given apart.
+    pub(super) async fn connect_with(url: &str, patience: Patience) -> Result<Self, DatabaseError> {
+        let target = Target::parse(url)?;
+        let Pools { writer, reader } = target.connect(patience).await?;
+        let (backend, outbox) = match target {
+            Target::Sqlite(_) => (Backend::Sqlite, include_str!("schema/outbox.sqlite.sql")),
+            Target::Postgres(_) => (
+                Backend::Postgres,
+                include_str!("schema/outbox.postgres.sql"),
+            ),
+        };
+        let database = Self {
+            writer,
+            reader,
+            backend,
+            committed: watch::Sender::new(()),
+            url: Arc::new(Url(url.to_owned())),
+        };
+        let migrations = [outbox, include_str!("schema/events.sql")];
+        database
+            .apply("event_migrations".to_owned(), &migrations)
+            .await?;
+        Ok(database)
+    }
+
+    /// Applies the service's own migrations, once each, in order, and notes them in a table of their
+    /// own: `migrations_of_<service>`.
+    ///
+    /// The statements run on both databases unless they are given apart. Migrations that a newer
+    /// replica has applied and this one does not know are left alone, so that replicas of two
+    /// releases can start in any order.
     ///
     /// # Errors
     ///
-    /// [`DatabaseError`] if a migration fails or one that was applied has changed since.
+    /// [`DatabaseError::Migrate`] if a migration fails or one that was applied has changed since.
     pub async fn migrate(
         &self,
-        _service: &str,
-        _migrations: &'static [&'static str],
+        service: &str,
+        migrations: &'static [&'static str],
     ) -> Result<(), DatabaseError> {
-        todo!()
+        let service: String = service
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_lowercase()
+                } else {
+                    '_'
+                }
+            })
+            .collect();
+        self.apply(format!("migrations_of_{service}"), migrations)
+            .await
+    }
+
+    async fn apply(&self, table: String, migrations: &[&'static str]) -> Result<(), DatabaseError> {
+        let migrations = (1..)
+            .zip(migrations)
+            .map(|(number, sql)| {
+                let sql = sql.into_sql_str();
+                Migration::new(number, "".into(), MigrationType::Simple, sql, false)
+            })
+            .collect();
+        let mut migrator = Migrator::with_migrations(migrations);
+        migrator.set_ignore_missing(true);
+        migrator.dangerous_set_table_name(table);
+        self.run(&migrator).await.map_err(DatabaseError::Migrate)
+    }
+
+    async fn run(&self, migrator: &Migrator) -> Result<(), sqlx::migrate::MigrateError> {
+        match self.backend {
+            // sqlx has no lock for SQLite: without this transaction two processes that start
+            // together would both apply.
+            Backend::Sqlite => {
+                let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+                migrator.run_direct(None, &mut *transaction, false).await?;
+                transaction.commit().await?;
+            }
+            Backend::Postgres => {
+                let mut connection = self.writer.acquire().await?;
+                let migrated = migrator.run_direct(None, &mut *connection, false).await;
+                if migrated.is_err() {
+                    // The lock belongs to the session, and would outlive the failure in the pool.
+                    connection.close_on_drop();
+                }
+                migrated?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins a transaction that may write. On SQLite it is the only one until it ends.
@@ -54,10 +156,14 @@ impl Database {
     ///
     /// [`sqlx::Error`] if the database is out of reach or stays locked.
     pub async fn begin(&self) -> Result<Tx<'static>, sqlx::Error> {
-        todo!()
+        let transaction = match self.backend {
+            Backend::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Backend::Postgres => self.writer.begin().await?,
+        };
+        Ok(Tx::new(transaction, self.backend, self.committed.clone()))
     }
 
-    /// For reading outside a transaction.
+    /// For reading outside a transaction. On SQLite its connections refuse to write.
     #[must_use]
     pub fn reader(&self) -> &AnyPool {
         &self.reader
@@ -75,7 +181,46 @@ impl Database {
     ///
     /// [`sqlx::Error`] if it does not.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        todo!()
+        sqlx::query("SELECT 1")
+            .execute(&self.reader)
+            .await
+            .map(drop)
+    }
+
+    /// How many events wait in the outbox to be published.
+    ///
+    /// # Errors
+    ///
+    /// [`sqlx::Error`] if the database is out of reach.
+    pub async fn pending_events(&self) -> Result<u64, sqlx::Error> {
+        outbox::len(&self.reader).await
+    }
+
+    /// Whether the database takes a write: that its disk is full or its file locked shows in nothing less.
+    pub(crate) async fn probe(&self) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO event_lease (name, holder, expires_at, epoch) VALUES ('probe', '', $1, 0)
+             ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
+        )
+        .bind(nanos(jiff::Timestamp::now()))
+        .execute(&self.writer)
+        .await
+        .map(drop)
+    }
+
+    /// For single statements that write.
+    pub(super) fn writer(&self) -> &AnyPool {
+        &self.writer
+    }
+
+    /// Changes with every commit in this process that published.
+    pub(super) fn committed(&self) -> &watch::Sender<()> {
+        &self.committed
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn url(&self) -> &str {
+        &self.url.0
     }
 }
 
@@ -83,6 +228,23 @@ impl Database {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
+    /// The URL names no file of SQLite and no database of PostgreSQL, or the feature is off.
+    #[error(
+        "`{url}` is no database that this program can use: sqlite://path/to/file.db, postgres://user:password@host/database"
+    )]
+    Unsupported {
+        /// What was given, without the password.
+        url: String,
+    },
+    /// The folder of the database's file could not be created.
+    #[error("folder `{}` could not be created", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database could not be opened or reached.
     #[error("database `{url}` is out of reach")]
     Connect {
@@ -96,3 +258,6 @@ pub enum DatabaseError {
     #[error("database tables could not be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 use super::Database;
 use crate::client::Client;
 
+/// The name of the relay's lease.
+pub(super) const LEASE: &str = "outbox";
+
 /// Publishes what the outbox holds: at least once, and per key in order.
 ///
 /// One relay works at a time, however many replicas run one; another takes over when its lease expires.

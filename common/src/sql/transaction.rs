@@ -1,17 +1,52 @@
-use jiff::Timestamp;
-use sqlx::AnyConnection;
+use std::mem;
 
+use jiff::Timestamp;
+use sqlx::{AnyConnection, Transaction};
+use tokio::sync::watch;
+
+use super::{Backend, outbox};
 use crate::event::Event;
 use crate::headers::Headers;
-use crate::publisher::{PublishError, Publisher};
+use crate::message::Outgoing;
+use crate::publisher::{PublishError, Publisher, assert_scheduled};
 
 /// A transaction, and the outbox in it: what is published here is published if, and only if, the
 /// transaction commits.
 ///
-/// Dropped without [`commit`](Self::commit), it is rolled back.
+/// Dropped without [`commit`](Self::commit), it is rolled back. After an error of the database,
+/// return it and begin again: SQLite may have rolled back by itself, and what is written after that
+/// stays. After an error of `publish` the transaction does not commit any more, so that no change is
+/// stored whose event is missing.
 #[derive(Debug)]
 pub struct Tx<'t> {
-    inner: sqlx::Transaction<'t, sqlx::Any>,
+    inner: Transaction<'t, sqlx::Any>,
+    backend: Backend,
+    committed: watch::Sender<()>,
+    published: Published,
+}
+
+/// What the transaction has in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Published {
+    Nothing,
+    Events,
+    /// At least one event is missing.
+    Incomplete,
+}
+
+impl<'t> Tx<'t> {
+    pub(super) fn new(
+        inner: Transaction<'t, sqlx::Any>,
+        backend: Backend,
+        committed: watch::Sender<()>,
+    ) -> Self {
+        Self {
+            inner,
+            backend,
+            committed,
+            published: Published::Nothing,
+        }
+    }
 }
 
 impl Tx<'_> {
@@ -20,13 +55,32 @@ impl Tx<'_> {
         &mut self.inner
     }
 
+    /// Which database it is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
     /// Makes everything durable, and wakes the relay if something was published.
     ///
     /// # Errors
     ///
-    /// [`sqlx::Error`] if it did not commit, or is not known to have.
+    /// [`sqlx::Error`] if it did not commit, or is not known to have. After a `publish` that failed
+    /// it is [`InvalidArgument`](sqlx::Error::InvalidArgument), and nothing was committed.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
-        todo!()
+        if self.published == Published::Incomplete {
+            self.inner.rollback().await?;
+            return Err(sqlx::Error::InvalidArgument(
+                "an event of the transaction could not be published, so nothing was committed"
+                    .to_owned(),
+            ));
+        }
+        let committed = self.inner.commit().await;
+        if self.published == Published::Events {
+            // Even an error may have committed.
+            self.committed.send_replace(());
+        }
+        committed
     }
 
     /// Undoes everything.
@@ -38,17 +92,34 @@ impl Tx<'_> {
         self.inner.rollback().await
     }
 
-    /// Publishes the event for the moment `due`, with the commit. See `JetStreamPublisher::publish_at`.
+    /// Publishes the event for the moment `due`, with the commit. A moment that has passed by then is
+    /// now. See [`JetStreamPublisher::publish_at`](crate::JetStreamPublisher::publish_at).
     ///
     /// # Errors
     ///
     /// [`PublishError`] if the outbox does not take the event.
     pub async fn publish_at<E: Event>(
         &mut self,
-        _event: &E,
-        _due: Timestamp,
+        event: &E,
+        due: Timestamp,
     ) -> Result<(), PublishError> {
-        todo!()
+        const { assert_scheduled::<E>() };
+        let encoded = Outgoing::encode(event, &Headers::new());
+        self.write(encoded, Some(due)).await
+    }
+
+    async fn write(
+        &mut self,
+        encoded: Result<Outgoing, PublishError>,
+        due: Option<Timestamp>,
+    ) -> Result<(), PublishError> {
+        // Until the row is written the event is missing, also if this future is dropped half-way.
+        let before = mem::replace(&mut self.published, Published::Incomplete);
+        outbox::insert(&mut self.inner, &encoded?, due).await?;
+        if before != Published::Incomplete {
+            self.published = Published::Events;
+        }
+        Ok(())
     }
 }
 
@@ -57,9 +128,10 @@ impl Publisher for Tx<'_> {
 
     async fn publish_with<E: Event>(
         &mut self,
-        _event: &E,
-        _headers: &Headers,
+        event: &E,
+        headers: &Headers,
     ) -> Result<(), PublishError> {
-        todo!()
+        let encoded = Outgoing::encode(event, headers);
+        self.write(encoded, None).await
     }
 }

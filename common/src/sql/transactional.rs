@@ -1,8 +1,10 @@
+use super::guard::{Candidate, Turn};
 use super::{Database, Tx};
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::listener::{Delivery, Listener, Settled};
+use crate::listener::{Decision, Delivery, Handled, Listener, Settled};
 use crate::name::QueueGroup;
+use crate::subject_set::Listed;
 
 /// Applies the events of one channel to the service's database.
 ///
@@ -72,9 +74,73 @@ impl<L: TransactionalListener> Listener for InTransaction<L> {
 
     async fn on_message(
         &self,
-        _event: L::Event,
-        _delivery: Delivery<'_>,
+        event: L::Event,
+        delivery: Delivery<'_>,
     ) -> Result<Settled, Failure> {
-        todo!()
+        let candidate = Candidate {
+            group: L::QUEUE_GROUP,
+            stream: <L::Event as Listed>::STREAM.as_str(),
+            incoming: delivery.incoming(),
+        };
+        let handled = self.handle(event, candidate).await?;
+        Ok(delivery.settle(Decision::Ack(handled)))
+    }
+
+    fn ledger(&self) -> Option<(&Database, Order)> {
+        Some((&self.database, L::ORDER))
     }
 }
+
+impl<L: TransactionalListener> InTransaction<L> {
+    /// Admits, applies and commits; what fails leaves no trace.
+    async fn handle(&self, event: L::Event, candidate: Candidate<'_>) -> Result<Handled, Failure> {
+        let mut tx = self.database.begin().await?;
+        let handled = self.handle_in(&mut tx, event, candidate).await;
+        match &handled {
+            Ok(Handled::Done | Handled::Duplicate | Handled::Held) => tx.commit().await?,
+            Ok(Handled::AlreadyApplied) => tx.rollback().await?,
+            // What went wrong first is what matters. A connection that cannot roll back is closed.
+            Err(_) => drop(tx.rollback().await),
+        }
+        handled
+    }
+
+    async fn handle_in(
+        &self,
+        tx: &mut Tx<'_>,
+        event: L::Event,
+        candidate: Candidate<'_>,
+    ) -> Result<Handled, Failure> {
+        let version = match L::ORDER {
+            Order::EveryVersion | Order::NewestOnly => event.version(),
+            Order::Any => None,
+        };
+        let mut held = None;
+        if let Some(version) = version {
+            match candidate
+                .take_turn(tx.connection(), L::ORDER, version)
+                .await?
+            {
+                Turn::Now { held: false } => (),
+                Turn::Now { held: true } => held = Some(version),
+                Turn::Passed => return Ok(Handled::AlreadyApplied),
+                Turn::Early => {
+                    candidate.hold(tx.connection(), version).await?;
+                    return Ok(Handled::Held);
+                }
+            }
+        }
+        let applied_before = !candidate.enter_inbox(tx.connection()).await?;
+        if let Some(version) = held {
+            candidate.release(tx.connection(), version).await?;
+        }
+        if applied_before {
+            return Ok(Handled::Duplicate);
+        }
+        self.listener.apply(event, tx).await?;
+        Ok(Handled::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

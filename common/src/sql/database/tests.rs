@@ -1,0 +1,240 @@
+use super::super::fixture::{
+    Book, Reminded, Scratch, deposit, enter, entries, eventually, hand, incoming, viewed,
+};
+use super::super::{InTransaction, is_unavailable};
+use super::*;
+use crate::failure::FailureKind;
+use crate::publisher::{PublishError, Publisher as _};
+
+#[tokio::test]
+async fn event_is_in_the_outbox_if_and_only_if_the_transaction_commits() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+
+    let mut tx = database.begin().await.unwrap();
+    enter(&mut tx, "ann", 70).await.unwrap();
+    tx.publish(&deposit("ann", 1)).await.unwrap();
+    tx.rollback().await.unwrap();
+    let mut tx = database.begin().await.unwrap();
+    tx.publish(&deposit("ann", 1)).await.unwrap();
+    drop(tx);
+    assert_eq!(database.pending_events().await.unwrap(), 0);
+
+    let mut tx = database.begin().await.unwrap();
+    enter(&mut tx, "ann", 70).await.unwrap();
+    tx.publish(&deposit("ann", 1)).await.unwrap();
+    tx.publish_at(
+        &Reminded {
+            account: "ann".to_owned(),
+        },
+        jiff::Timestamp::now(),
+    )
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+
+    assert_eq!(entries(&database, "ann").await, [70]);
+    assert_eq!(database.pending_events().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn version_is_published_once_and_a_failed_publish_undoes_the_transaction() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let mut tx = database.begin().await.unwrap();
+    tx.publish(&deposit("ann", 1)).await.unwrap();
+    tx.publish(&viewed("ann")).await.unwrap();
+    tx.publish(&viewed("ann")).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = database.begin().await.unwrap();
+    enter(&mut tx, "ann", 70).await.unwrap();
+    let err = tx.publish(&deposit("ann", 1)).await.unwrap_err();
+    tx.publish(&deposit("ann", 2)).await.unwrap();
+    let not_committed = tx.commit().await;
+
+    assert!(matches!(err, PublishError::VersionTaken { .. }), "{err:?}");
+    assert!(!err.is_retryable());
+    assert!(not_committed.is_err());
+    assert_eq!(entries(&database, "ann").await, [0; 0]);
+    assert_eq!(database.pending_events().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn reader_does_not_write() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    if database.backend() == Backend::Postgres {
+        return;
+    }
+    let written = sqlx::query("INSERT INTO entries (account, amount) VALUES ('ann', 1)")
+        .execute(database.reader())
+        .await;
+    assert!(written.is_err());
+}
+
+#[tokio::test]
+async fn two_processes_may_start_together() {
+    let scratch = Scratch::new().await;
+    let databases = futures::future::join_all((0..4).map(|_| scratch.open())).await;
+    for database in databases {
+        database.ping().await.unwrap();
+        database.probe().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn newer_migrations_are_left_alone_and_changed_ones_are_refused() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let both = &["CREATE TABLE a (x BIGINT)", "CREATE TABLE b (x BIGINT)"];
+    database.migrate("some-service", both).await.unwrap();
+    database
+        .migrate("some-service", &["CREATE TABLE a (x BIGINT)"])
+        .await
+        .unwrap();
+    let changed = database
+        .migrate("some-service", &["CREATE TABLE a (y BIGINT)"])
+        .await;
+    assert!(
+        matches!(changed, Err(DatabaseError::Migrate(_))),
+        "{changed:?}"
+    );
+    let broken = database
+        .migrate("other-service", &["CREATE NONSENSE"])
+        .await;
+    assert!(
+        matches!(broken, Err(DatabaseError::Migrate(_))),
+        "{broken:?}"
+    );
+    database.migrate("some-service", both).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_url_is_said_at_once() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(
+        &file,
+        "this is no database, but long enough to be taken for a bad one",
+    )
+    .unwrap();
+
+    let err = Database::connect("mysql://root:secret@db/tickets")
+        .await
+        .unwrap_err();
+    assert!(matches!(err, DatabaseError::Unsupported { .. }), "{err:?}");
+    assert!(!format!("{err} {err:?}").contains("secret"));
+
+    if cfg!(feature = "sqlite") {
+        let below = format!("sqlite://{}/below/a.db", file.display());
+        let err = Database::connect(&below).await.unwrap_err();
+        assert!(matches!(err, DatabaseError::Folder { .. }), "{err:?}");
+        let err = Database::connect(&format!("sqlite://{}", folder.path().display()))
+            .await
+            .unwrap_err();
+        assert!(matches!(err, DatabaseError::Connect { .. }), "{err:?}");
+        let err = Database::connect(&format!("sqlite://{}", file.display()))
+            .await
+            .unwrap_err();
+        assert!(matches!(err, DatabaseError::Connect { .. }), "{err:?}");
+        let err = Database::connect("sqlite::memory:").await.unwrap_err();
+        assert!(matches!(err, DatabaseError::Unsupported { .. }), "{err:?}");
+    }
+    if cfg!(feature = "postgres") {
+        // Port 1 is nobody's.
+        let err = Database::connect("postgres://ann:secret@127.0.0.1:1/tickets")
+            .await
+            .unwrap_err();
+        assert!(matches!(err, DatabaseError::Connect { .. }), "{err:?}");
+        assert!(!format!("{} {err:?}", crate::Chain(&err)).contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn locked_database_is_unavailable_and_well_again_when_the_lock_is_gone() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    if database.backend() == Backend::Postgres {
+        return;
+    }
+    let listener = InTransaction::new(&database, Book);
+    let sibling = scratch.open().await;
+    let lock = sibling.begin().await.unwrap();
+
+    let err = database.begin().await.unwrap_err();
+    let failure = hand(&listener, &incoming(&deposit("ann", 1), 1))
+        .await
+        .unwrap_err();
+    let probe = database.probe().await.unwrap_err();
+    lock.rollback().await.unwrap();
+
+    assert!(is_unavailable(&err), "{err:?}");
+    assert_eq!(failure.kind(), FailureKind::Unavailable);
+    assert!(is_unavailable(&probe), "{probe:?}");
+    database.probe().await.unwrap();
+    hand(&listener, &incoming(&deposit("ann", 1), 1))
+        .await
+        .unwrap();
+    assert_eq!(entries(&database, "ann").await, [10]);
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn connection_is_not_used_again_after_sqlite_rolled_back_by_itself() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    if database.backend() == Backend::Postgres {
+        return;
+    }
+    // The file may grow by a few pages only: the same error as a full disk.
+    let mut tx = database.begin().await.unwrap();
+    sqlx::raw_sql("PRAGMA max_page_count = 60")
+        .execute(tx.connection())
+        .await
+        .unwrap();
+    let full = loop {
+        let written = sqlx::query("INSERT INTO entries (account, amount) VALUES ($1, 1)")
+            .bind("x".repeat(10_000))
+            .execute(tx.connection())
+            .await;
+        if let Err(err) = written {
+            break err;
+        }
+    };
+    // SQLite has rolled back by itself, and sqlx does not know.
+    assert!(tx.commit().await.is_err());
+
+    assert!(is_unavailable(&full), "{full:?}");
+    let mut tx = database.begin().await.unwrap();
+    enter(&mut tx, "ann", 1).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(entries(&database, "ann").await, [1]);
+    assert_eq!(database.writer().size(), 1);
+}
+
+#[tokio::test]
+async fn dropped_transaction_does_not_block_the_next() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    for _ in 0..20 {
+        let mut tx = database.begin().await.unwrap();
+        enter(&mut tx, "ann", 1).await.unwrap();
+        drop(tx);
+        let writing = async {
+            let mut tx = database.begin().await?;
+            sqlx::query("INSERT INTO entries (account, amount) VALUES ('bob', 1)")
+                .execute(tx.connection())
+                .await?;
+            tx.commit().await
+        };
+        // Given up at some point of its way.
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(300), writing).await;
+    }
+    eventually("a transaction commits", || async {
+        let tx = database.begin().await.unwrap();
+        tx.commit().await.is_ok()
+    })
+    .await;
+    assert_eq!(entries(&database, "ann").await, [0; 0]);
+}

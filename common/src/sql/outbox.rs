@@ -1,0 +1,247 @@
+//! The rows of the outbox: what was published in a transaction and is not yet acknowledged by the server.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::de::Error as _;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _};
+
+use super::{moment, nanos};
+use crate::message::Outgoing;
+use crate::name::Key;
+use crate::publisher::PublishError;
+use crate::version::Version;
+
+/// An event that waits to be sent.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Its place in the outbox. Never used twice.
+    pub(super) position: i64,
+    /// Of which it is one.
+    pub(super) lane: Lane,
+    /// When it is to be delivered; `None` is now.
+    pub(super) due: Option<Timestamp>,
+    channel: String,
+    version: Option<i64>,
+    event_id: String,
+    headers: String,
+    payload: String,
+}
+
+/// An aggregate's events, which are sent one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Lane {
+    pub(super) stream: String,
+    pub(super) key: String,
+}
+
+impl Waiting {
+    /// What it takes in memory, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.headers.len() + self.payload.len()
+    }
+
+    pub(super) fn subject(&self) -> String {
+        format!("{}.{}", self.channel, self.lane.key)
+    }
+
+    /// The event as it was published.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Encode`] if the row is not as this crate wrote it.
+    pub(super) fn outgoing(&self) -> Result<Outgoing, PublishError> {
+        let unreadable = |err: &dyn std::error::Error| {
+            PublishError::Encode(serde_json::Error::custom(format_args!(
+                "row {} of the outbox: {err}",
+                self.position
+            )))
+        };
+        Ok(Outgoing {
+            channel: self.channel.clone().into(),
+            stream: self.lane.stream.clone().into(),
+            key: Key::new(self.lane.key.as_str()).map_err(|err| unreadable(&err))?,
+            version: self
+                .version
+                .map(Version::try_from)
+                .transpose()
+                .map_err(|err| unreadable(&err))?,
+            id: self
+                .event_id
+                .parse()
+                .map_err(|err: uuid::Error| unreadable(&err))?,
+            headers: serde_json::from_str(&self.headers).map_err(|err| unreadable(&err))?,
+            payload: self.payload.clone().into(),
+        })
+    }
+
+    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            position: row.try_get(0)?,
+            lane: Lane {
+                stream: row.try_get(1)?,
+                key: row.try_get(2)?,
+            },
+            channel: row.try_get(3)?,
+            version: row.try_get(4)?,
+            event_id: row.try_get(5)?,
+            headers: row.try_get(6)?,
+            payload: row.try_get(7)?,
+            due: row.try_get::<Option<i64>, _>(8)?.map(moment),
+        })
+    }
+}
+
+const COLUMNS: &str = "position, stream, key, channel, version, event_id, headers, payload, due";
+
+/// Writes the event to the outbox, within the transaction that `connection` is in.
+pub(super) async fn insert(
+    connection: &mut AnyConnection,
+    outgoing: &Outgoing,
+    due: Option<Timestamp>,
+) -> Result<(), PublishError> {
+    let headers = serde_json::to_string(&outgoing.headers).map_err(PublishError::Encode)?;
+    let payload = str::from_utf8(&outgoing.payload)
+        .map_err(|err| PublishError::Encode(serde_json::Error::custom(err)))?;
+    let written = sqlx::query(
+        "INSERT INTO event_outbox (stream, key, channel, version, event_id, headers, payload, due)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (stream, key, version) DO NOTHING",
+    )
+    .bind(&*outgoing.stream)
+    .bind(outgoing.key.as_str())
+    .bind(&*outgoing.channel)
+    .bind(outgoing.version.map(Version::to_sql))
+    .bind(outgoing.id.hyphenated().to_string())
+    .bind(headers)
+    .bind(payload)
+    .bind(due.map(nanos))
+    .execute(connection)
+    .await
+    .map_err(PublishError::Outbox)?;
+    match outgoing.version {
+        Some(version) if written.rows_affected() == 0 => Err(PublishError::VersionTaken {
+            subject: outgoing.subject(),
+            version,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// How many events wait.
+pub(super) async fn len(pool: &AnyPool) -> Result<u64, sqlx::Error> {
+    let len: i64 = sqlx::query_scalar("SELECT count(*) FROM event_outbox")
+        .fetch_one(pool)
+        .await?;
+    Ok(len.cast_unsigned())
+}
+
+/// Which rows are read next.
+#[derive(Debug)]
+pub(super) struct Page<'p> {
+    /// Rows behind this position.
+    pub(super) after: i64,
+    /// At most so many.
+    pub(super) limit: usize,
+    /// But not these, which are in memory.
+    pub(super) but: &'p [i64],
+    /// Nor those of these streams, which take nothing now.
+    pub(super) but_streams: &'p [&'p str],
+}
+
+/// Rows that are not parked, in the order of their positions.
+///
+/// Asked from the beginning each time: the order of positions is not the order of commits, so no
+/// position is one that everything below has passed.
+pub(super) async fn read(pool: &AnyPool, page: &Page<'_>) -> Result<Vec<Waiting>, sqlx::Error> {
+    let mut sql = format!("SELECT {COLUMNS} FROM event_outbox WHERE parked = 0 AND position > $1");
+    if !page.but.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(sql, " AND position NOT IN ({})", list(page.but));
+    }
+    for number in 0..page.but_streams.len() {
+        let _ = write!(sql, " AND stream <> ${}", number + 2);
+    }
+    let _ = write!(sql, " ORDER BY position LIMIT {}", page.limit);
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .persistent(page.but.is_empty())
+        .bind(page.after);
+    for stream in page.but_streams {
+        query = query.bind(*stream);
+    }
+    let rows = query.fetch_all(pool).await?;
+    rows.iter().map(Waiting::read).collect()
+}
+
+/// The first row of the lane, parked or not.
+pub(super) async fn first_of(pool: &AnyPool, lane: &Lane) -> Result<Option<Waiting>, sqlx::Error> {
+    const SQL: &str =
+        "SELECT position, stream, key, channel, version, event_id, headers, payload, due
+         FROM event_outbox WHERE stream = $1 AND key = $2 ORDER BY position LIMIT 1";
+    let row = sqlx::query(SQL)
+        .bind(lane.stream.as_str())
+        .bind(lane.key.as_str())
+        .fetch_optional(pool)
+        .await?;
+    row.as_ref().map(Waiting::read).transpose()
+}
+
+/// Removes rows that the server has acknowledged.
+pub(super) async fn remove(pool: &AnyPool, positions: &[i64]) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "DELETE FROM event_outbox WHERE position IN ({})",
+        list(positions)
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Sets rows of blocked lanes aside, so that they are not read again and again. Does nothing for
+/// whoever has lost the lease of this epoch.
+pub(super) async fn park(pool: &AnyPool, positions: &[i64], epoch: i64) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "UPDATE event_outbox SET parked = 1 WHERE position IN ({})
+         AND EXISTS (SELECT 1 FROM event_lease WHERE name = $1 AND epoch = $2)",
+        list(positions)
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
+        .bind(super::relay::LEASE)
+        .bind(epoch)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Brings the rows of a lane back.
+pub(super) async fn unpark(pool: &AnyPool, lane: &Lane) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE event_outbox SET parked = 0 WHERE stream = $1 AND key = $2 AND parked = 1")
+        .bind(lane.stream.as_str())
+        .bind(lane.key.as_str())
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Brings all rows back: a new relay finds out for itself what is blocked.
+pub(super) async fn unpark_all(pool: &AnyPool) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE event_outbox SET parked = 0 WHERE parked = 1")
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+fn list(positions: &[i64]) -> String {
+    let mut list = String::with_capacity(positions.len() * 8);
+    for position in positions {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        let _ = write!(list, "{position}");
+    }
+    list
+}

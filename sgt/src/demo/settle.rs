@@ -1,0 +1,32 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::broker::Broker;
+use super::facts::Databases;
+
+/// Waits until nothing is under way any more: no order or payment between two states, no unsent
+/// event, none that is held, delivered late or not acknowledged. Gives up after `patience`; what
+/// is not quiet then breaks an invariant.
+pub(super) async fn until_quiet(
+    databases: &Databases,
+    broker: &Broker,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    // One look takes a while, and what it passes may stir what it has looked at before.
+    let mut quiet_looks = 0;
+    while quiet_looks < 2 && Instant::now() < deadline {
+        let is_quiet = databases.are_quiet().await? && is_quiet(broker).await?;
+        quiet_looks = if is_quiet { quiet_looks + 1 } else { 0 };
+        sleep(Duration::from_millis(100)).await; // nobody tells when a system is quiet
+    }
+    Ok(())
+}
+
+async fn is_quiet(broker: &Broker) -> anyhow::Result<bool> {
+    let consumers = broker.consumers().await?;
+    Ok(consumers
+        .iter()
+        .all(|consumer| consumer.pending == 0 && consumer.unacknowledged == 0))
+}
