@@ -82,7 +82,7 @@ impl SandboxLedger {
     ///
     /// [`LedgerError`] if the file cannot be opened or is no ledger.
     pub async fn open(url: &str) -> Result<Self, LedgerError> {
-        let options = SqliteConnectOptions::from_str(url)
+        let options = options(url)
             .map_err(|source| LedgerError::Url {
                 url: url.to_owned(),
                 source,
@@ -333,6 +333,14 @@ pub(super) enum ChargeError {
     /// It may be charged: the commit may have arrived.
     #[error("ledger could not be written")]
     Ledger(#[from] sqlx::Error),
+}
+
+fn options(url: &str) -> Result<SqliteConnectOptions, sqlx::Error> {
+    // The driver would take any text for the name of a file.
+    if !url.starts_with("sqlite://") {
+        return Err(sqlx::Error::Configuration("it has another scheme".into()));
+    }
+    url.parse()
 }
 
 async fn answer(
