@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use common::events::OrderId;
+use common::events::{OrderId, PaymentId};
 use common::{Health, Severity};
-use payments_service::{Cashier, PayError, Worker};
+use payments_service::{Cashier, ChargeAnswer, PayError, Worker};
+use tokio::task::JoinHandle;
 
 use crate::bank::{Call, Road};
 use crate::books::Books;
-use crate::shop::{PATIENT, Shop, pay};
+use crate::shop::{MICROSECOND, PATIENT, Shop, pay};
 
 /// As short as a test's patience with a gateway that never answers.
 const BRIEF: Duration = Duration::from_millis(50);
@@ -97,11 +98,11 @@ async fn worker_does_not_look_before_the_deadline() {
     let (cashier, call, order) = crashed(&shop).await;
     call.arrive().await.unwrap();
 
-    shop.advance(PATIENT - Duration::from_micros(1));
+    shop.advance(PATIENT.saturating_sub(MICROSECOND));
     shop.work(&cashier).await;
     assert_eq!(shop.status(order).await.as_deref(), Some("charging"));
 
-    shop.advance(Duration::from_micros(1));
+    shop.advance(MICROSECOND);
     shop.work(&cashier).await;
     assert_eq!(shop.books(order).await, Books::paid());
 }
@@ -172,7 +173,7 @@ async fn outage_of_the_gateway_is_never_a_decline() {
     assert_eq!(troubles["payments worker"].severity, Severity::Warning);
     assert_eq!(
         troubles["payments worker"].message,
-        "1 payments wait for the gateway"
+        "payments that wait for the gateway: 1"
     );
 
     road.open();
@@ -237,7 +238,53 @@ async fn decline_that_is_held_up_does_not_end_a_later_request() {
 }
 
 #[tokio::test]
-async fn worker_stops_when_told_to_and_finishes_what_is_due_first() {
+async fn charge_that_the_gateway_had_declined_is_written_down() {
+    let shop = Shop::open().await;
+    let order = shop.order().await;
+    let (requester, call) = declined_behind_its_back(&shop, order).await;
+
+    call.answer(Ok(ChargeAnswer::Charged("ch_liar".parse().unwrap())));
+
+    // The gateway breaks its word, but money is the truth.
+    requester.await.unwrap().unwrap();
+    assert_eq!(shop.status(order).await.as_deref(), Some("charged"));
+    assert_eq!(shop.published().await.len(), 1);
+}
+
+#[tokio::test]
+async fn charge_of_an_earlier_attempt_is_reported_and_changes_nothing() {
+    let shop = Shop::open().await;
+    let order = shop.order().await;
+    let (requester, call) = declined_behind_its_back(&shop, order).await;
+    pay(&shop.cashier(), order, "tok_visa").await.unwrap();
+
+    call.answer(Ok(ChargeAnswer::Charged("ch_liar".parse().unwrap())));
+
+    let err = requester.await.unwrap().unwrap_err();
+    assert!(matches!(err, PayError::Contradicted), "{err}");
+    assert_eq!(shop.books(order).await, Books::paid());
+}
+
+#[tokio::test]
+async fn worker_works_until_it_is_told_to_stop() {
+    let shop = Shop::open().await;
+    let order = shop.order().await;
+    let cashier = shop.cashier();
+    pay(&cashier, order, "tok_visa").await.unwrap();
+    shop.cancel(order).await.unwrap();
+    let refunded = async {
+        while shop.status(order).await.as_deref() != Some("refunded") {
+            tokio::task::yield_now().await;
+        }
+    };
+
+    Worker::new(&cashier, &Health::new()).run(refunded).await;
+
+    assert_eq!(shop.books(order).await, Books::refunded());
+}
+
+#[tokio::test]
+async fn worker_that_is_told_to_stop_begins_nothing() {
     let shop = Shop::open().await;
     let order = shop.order().await;
     let cashier = shop.cashier();
@@ -246,7 +293,26 @@ async fn worker_stops_when_told_to_and_finishes_what_is_due_first() {
 
     Worker::new(&cashier, &Health::new()).run(async {}).await;
 
-    assert_eq!(shop.books(order).await, Books::refunded());
+    assert_eq!(shop.status(order).await.as_deref(), Some("refund_due"));
+}
+
+/// A request that still waits, while the worker has heard that it was declined.
+async fn declined_behind_its_back(
+    shop: &Shop,
+    order: OrderId,
+) -> (JoinHandle<Result<PaymentId, PayError>>, Call) {
+    let road = Road::to(shop.sandbox());
+    let cashier = shop.cashier_at(road.clone(), PATIENT);
+    let requester = tokio::spawn({
+        let cashier = cashier.clone();
+        async move { pay(&cashier, order, "tok_chargeDeclined").await }
+    });
+    let call = road.call().await;
+    call.arrive().await.unwrap();
+    shop.outlast(PATIENT);
+    shop.work(&cashier).await;
+    assert_eq!(shop.status(order).await.as_deref(), Some("declined"));
+    (requester, call)
 }
 
 /// An order whose request's process was killed while the charge was on its way.

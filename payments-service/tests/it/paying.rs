@@ -1,7 +1,6 @@
 //! Paying for an order: what is charged, and what is refused.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use common::events::{OrderId, UserId};
 use futures::future::join_all;
@@ -11,7 +10,7 @@ use serde_json::json;
 
 use crate::bank::Road;
 use crate::books::Books;
-use crate::shop::{PATIENT, Shop, pay};
+use crate::shop::{MICROSECOND, PATIENT, Shop, pay};
 
 #[tokio::test]
 async fn order_is_charged_its_price_and_told_of() {
@@ -90,11 +89,10 @@ async fn order_can_be_paid_until_it_expires_and_not_from_then_on() {
         .await
         .unwrap();
     let ttl = created.expires_at.duration_since(shop.clock().now());
-    let microsecond = Duration::from_micros(1);
 
-    shop.advance(ttl.unsigned_abs() - microsecond);
+    shop.advance(ttl.unsigned_abs().saturating_sub(MICROSECOND));
     pay(&shop.cashier(), in_time, "tok_visa").await.unwrap();
-    shop.advance(microsecond);
+    shop.advance(MICROSECOND);
     let err = pay(&shop.cashier(), late, "tok_visa").await.unwrap_err();
 
     assert!(matches!(err, PayError::Expired), "{err}");
