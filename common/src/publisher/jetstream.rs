@@ -191,6 +191,7 @@ fn whole_second_after(due: Timestamp) -> Timestamp {
 }
 
 /// Fails to compile, where it is used in a constant, for an event whose stream takes no schedules.
+#[track_caller]
 pub(crate) const fn assert_scheduled<E: Event>() {
     assert!(
         matches!(<E as Listed>::STREAM.schedules(), Schedules::Accepted),
