@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use common::http::{JwtKey, Stop, until_signalled};
+use orders_service::OrderTtl;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 use xtask::nats_server;
@@ -68,7 +69,7 @@ pub(crate) struct Args {
     seed: u64,
 
     /// How long an order may stay unpaid, as 5s or 2m [default: 5s, more with hundreds of buyers]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
     ttl: Option<Duration>,
 
     /// How many of each service run, on one database
@@ -82,6 +83,13 @@ pub(crate) struct Args {
     /// Report as one JSON object on standard output, and on standard error what is going on
     #[arg(long)]
     json: bool,
+}
+
+/// Reads what orders-service accepts.
+fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration::parse(text)?;
+    OrderTtl::try_from(ttl).map_err(|err| err.to_string())?;
+    Ok(ttl)
 }
 
 /// How a demo ended that did not fail.
@@ -236,7 +244,7 @@ async fn sell_and_judge(
     phase.end(format_args!("{offered} tickets to {} buyers", args.buyers));
     let account = sale.into_account();
 
-    let databases = Databases::open(folder).await?;
+    let databases = Databases::open(folder.path()).await?;
     let broker = broker::Broker::new(client);
     let phase = screen.phase("settling", 0);
     settle::until_quiet(&databases, &broker, setup.ttl + PATIENCE).await?;

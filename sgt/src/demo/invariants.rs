@@ -28,6 +28,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Verdict> {
         charges_complete_or_refunded(facts),
         nobody_charged_twice(facts),
         ledger_agrees(facts),
+        orders_know_their_money(facts),
         every_change_published(facts),
         outboxes_empty(facts),
         consumers_caught_up(facts),
@@ -259,6 +260,36 @@ fn ledger_agrees(facts: &Facts) -> Verdict {
     )
 }
 
+/// What orders-service was told of the money is what payments-service did.
+fn orders_know_their_money(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let told: BTreeMap<_, _> = facts
+        .money
+        .iter()
+        .map(|money| (money.order.as_str(), (money.payment.as_deref(), money.refund.as_deref())))
+        .filter(|(_, told)| *told != (None, None))
+        .collect();
+    let done = facts.payments.iter().filter_map(|payment| {
+        let done = match payment.state {
+            PaymentState::Charged => (Some(payment.id.as_str()), None),
+            PaymentState::Refunded => (None, payment.refund.as_deref()),
+            PaymentState::UnderWay | PaymentState::WithoutCharge => return None,
+        };
+        Some((payment.order.as_str(), done))
+    });
+    compare(
+        &mut broken,
+        "payment and refund of order",
+        ("payments-service", done.collect()),
+        ("orders-service", told),
+    );
+    Verdict::new(
+        "every order knows its payment or refund",
+        format!("{} orders", facts.orders.len()),
+        broken,
+    )
+}
+
 /// No event was lost between a row and its stream, and none was invented.
 fn every_change_published(facts: &Facts) -> Verdict {
     let orders_in = |state: Option<OrderState>| {
@@ -377,3 +408,6 @@ fn compare<T: Debug + PartialEq>(
         broken.push(format!("{what} {id} is in {other} and not in {one}"));
     }
 }
+
+#[cfg(test)]
+mod tests;
