@@ -43,7 +43,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
             Self::Exhausted => "attempts-exhausted",
@@ -72,10 +72,23 @@ pub(crate) struct DeadLetter<'m> {
 impl DeadLetter<'_> {
     /// Stores it, once however often this is called.
     pub(crate) async fn store(&self, client: &Client) -> Result<(), PublishError> {
-        let Self { group, channel, key, .. } = self;
+        let Self {
+            group,
+            channel,
+            key,
+            ..
+        } = self;
         let subject = format!("dead-letter.{group}.{channel}.{key}");
         let headers = self.headers();
-        match store(client, Some(DEAD_LETTERS), subject.clone(), &headers, self.payload).await {
+        match store(
+            client,
+            Some(DEAD_LETTERS),
+            subject.clone(),
+            &headers,
+            self.payload,
+        )
+        .await
+        {
             Err(PublishError::TooLarge { .. }) => {
                 // What the record adds is too much for the server's limit. The original stays in
                 // its stream, and the record says where.
@@ -90,7 +103,11 @@ impl DeadLetter<'_> {
 
     /// The original's headers, less those that command the server, and the record.
     fn headers(&self) -> Headers {
-        let Position { stream, sequence, stored_at } = self.position;
+        let Position {
+            stream,
+            sequence,
+            stored_at,
+        } = self.position;
         let reason: String = self.reason.chars().take(LONGEST_REASON).collect();
         let mut headers = self.headers.retain(|name| !name.starts_with("Nats-"));
         headers.set(KIND, self.kind.as_str());
@@ -107,7 +124,11 @@ impl DeadLetter<'_> {
         // With the time, for a re-created stream counts from 1 again.
         headers.set(
             ce::MSG_ID,
-            format!("dead:{}:{stream}:{sequence}:{}", self.group, stored_at.as_nanosecond()),
+            format!(
+                "dead:{}:{stream}:{sequence}:{}",
+                self.group,
+                stored_at.as_nanosecond()
+            ),
         );
         headers
     }

@@ -48,7 +48,7 @@ impl Outgoing {
         let payload = serde_json::to_vec(event).map_err(PublishError::Encode)?;
         let id = Uuid::now_v7();
         let key = event.key();
-        let mut headers = headers.clone();
+        let mut headers = headers.without_reserved();
         let id_text = id.hyphenated().to_string();
         headers.set(ce::SPEC_VERSION, "1.0");
         headers.set(ce::ID, id_text.as_str());

@@ -6,8 +6,9 @@ use crate::headers::Headers;
 mod jetstream;
 
 #[cfg(feature = "sql")]
+pub(crate) use jetstream::assert_scheduled;
+pub(crate) use jetstream::store;
 pub use jetstream::{JetStreamPublisher, Stored};
-pub(crate) use jetstream::{assert_scheduled, store};
 
 /// Publishes events of every list.
 ///

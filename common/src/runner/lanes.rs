@@ -58,7 +58,11 @@ impl<K: Clone + Eq + Hash, J> Lanes<K, J> {
     pub(super) fn take_unstarted(&mut self) -> Vec<J> {
         let ready = self.ready.drain(..).map(|(_, job)| job);
         ready
-            .chain(self.waiting.values_mut().flat_map(|waiting| waiting.drain(..)))
+            .chain(
+                self.waiting
+                    .values_mut()
+                    .flat_map(|waiting| waiting.drain(..)),
+            )
             .collect()
     }
 }

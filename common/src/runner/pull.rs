@@ -82,7 +82,11 @@ impl Pull {
         });
         let reply = format!("{}.{}", self.inbox, self.requests);
         self.nats
-            .publish_with_reply(self.subject.clone(), reply, Bytes::from(request.to_string()))
+            .publish_with_reply(
+                self.subject.clone(),
+                reply,
+                Bytes::from(request.to_string()),
+            )
             .await?;
         self.outstanding += missing;
         Ok(())
@@ -108,7 +112,8 @@ impl Pull {
             // Expired, or the batch is complete: the server says how much does not come.
             StatusCode::TIMEOUT | StatusCode::NOT_FOUND => {
                 let unsent = unsent(&message);
-                self.outstanding = unsent.map_or(0, |unsent| self.outstanding.saturating_sub(unsent));
+                self.outstanding =
+                    unsent.map_or(0, |unsent| self.outstanding.saturating_sub(unsent));
                 Pulled::Nothing
             }
             status => {

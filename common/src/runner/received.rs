@@ -103,7 +103,10 @@ mod tests {
 
     #[test]
     fn redriven_message_has_the_channel_and_key_of_the_original() {
-        assert_eq!(read_subject("ticket:created.k"), Some(("ticket:created", "k")));
+        assert_eq!(
+            read_subject("ticket:created.k"),
+            Some(("ticket:created", "k"))
+        );
         assert_eq!(
             read_subject("redrive.orders-service.ticket:created.k"),
             Some(("ticket:created", "k"))

@@ -254,6 +254,7 @@ mod tests {
             &StreamPlan {
                 name: StreamName::new("TICKETS"),
                 channels: vec!["ticket:created"],
+                producers: Vec::new(),
             },
             NonZeroUsize::MIN,
         )
