@@ -154,7 +154,7 @@ impl<G: PaymentGateway> Worker<G> {
 /// How long to wait after that many looks: half a second, doubling, at most a minute.
 fn pause_after(looks: u32) -> Duration {
     let pause = Duration::from_millis(500).saturating_mul(2_u32.saturating_pow(looks));
-    pause.min(Duration::from_secs(60))
+    pause.min(Duration::from_mins(1))
 }
 
 #[cfg(test)]
