@@ -203,7 +203,12 @@ impl Facts {
     }
 
     pub(super) async fn read_databases(databases: &Databases) -> anyhow::Result<Self> {
-        let Databases { tickets, orders, payments, ledger } = databases;
+        let Databases {
+            tickets,
+            orders,
+            payments,
+            ledger,
+        } = databases;
         let all_tickets = "SELECT * FROM tickets ORDER BY id";
         let all_orders = "SELECT * FROM orders ORDER BY id";
         let mut facts = Self {
@@ -213,24 +218,36 @@ impl Facts {
             orders: rows(orders, all_orders, Order::read).await?,
             money: rows(orders, all_orders, Money::read).await?,
             order_replicas: rows(payments, all_orders, Order::read).await?,
-            payments: rows(payments, "SELECT * FROM payments ORDER BY id", Payment::read).await?,
+            payments: rows(
+                payments,
+                "SELECT * FROM payments ORDER BY id",
+                Payment::read,
+            )
+            .await?,
             charges: charges(ledger).await?,
             refunds: refunds(ledger).await?,
             ..Self::default()
         };
         for (service, pool) in databases.by_service() {
-            facts.unsent.insert(service, count(pool, "event_outbox").await?);
+            facts
+                .unsent
+                .insert(service, count(pool, "event_outbox").await?);
             facts.held.insert(service, count(pool, "event_held").await?);
             let inbox = "SELECT source, event_id, applied_at FROM event_inbox";
-            facts.handled.extend(rows(pool, inbox, Handled::read).await?);
+            facts
+                .handled
+                .extend(rows(pool, inbox, Handled::read).await?);
         }
         Ok(facts)
     }
 
     /// How long events took from stream to handler, and from outbox to handler.
     pub(super) fn latencies(&self) -> (Latencies, Latencies) {
-        let events: BTreeMap<_, _> =
-            self.events.iter().map(|event| (&event.identity, event)).collect();
+        let events: BTreeMap<_, _> = self
+            .events
+            .iter()
+            .map(|event| (&event.identity, event))
+            .collect();
         let mut from_stream = Vec::new();
         let mut from_outbox = Vec::new();
         for handled in &self.handled {
