@@ -25,6 +25,16 @@ pub(crate) struct Position {
     pub(crate) stored_at: Timestamp,
 }
 
+/// A message within its stream. The time tells it from one of a re-created stream, which counts
+/// from 1 again.
+pub(crate) type Place = (u64, Timestamp);
+
+impl Position {
+    pub(crate) fn place(&self) -> Place {
+        (self.sequence, self.stored_at)
+    }
+}
+
 impl Metadata {
     /// Reads the headers. The reader is liberal: a message without any is a valid event, whose id
     /// is then made of its place in the stream (and of the time, for a re-created stream counts from 1 again).

@@ -15,7 +15,7 @@ use super::worker::{Outcome, Worker};
 use crate::error::Chain;
 use crate::health::Severity;
 use crate::jitter::jitter;
-use crate::metadata::Position;
+use crate::metadata::Place;
 use crate::topology::{ConsumerInfo, Topology};
 
 /// How long a connection must hold for its losses to be forgotten.
@@ -38,18 +38,18 @@ pub(super) struct Consumer {
 /// What this replica holds of the consumer's messages.
 struct Held {
     lanes: Lanes<String, Received>,
-    leases: HashMap<Position, Subject>,
+    leases: HashMap<Place, Subject>,
     jobs: JoinSet<Job>,
     /// Messages that were acknowledged, oldest first: a redelivery of one was on its way already.
-    acked: VecDeque<Position>,
-    acked_set: HashSet<Position>,
+    acked: VecDeque<Place>,
+    acked_set: HashSet<Place>,
     last_acked: Option<Subject>,
 }
 
 /// A job that is over.
 struct Job {
     key: String,
-    position: Position,
+    place: Place,
     reply: Subject,
     outcome: Outcome,
 }
@@ -210,7 +210,7 @@ impl Consumer {
     async fn drain(&self, mut held: Held) {
         let worker = &self.worker;
         for received in held.lanes.take_unstarted() {
-            held.leases.remove(&received.position);
+            held.leases.remove(&received.position.place());
             worker.hand_over(&received).await;
         }
         let deadline = Instant::now() + self.drain;
@@ -246,17 +246,17 @@ impl Held {
             tracing::warn!("message is no delivery of a consumer");
             return;
         };
-        if let Some(reply) = self.leases.get_mut(&received.position) {
+        let place = received.position.place();
+        if let Some(reply) = self.leases.get_mut(&place) {
             // The lease ran out while this process stood still, and nobody else was given the message.
             *reply = received.reply;
             return;
         }
-        if self.acked_set.contains(&received.position) {
+        if self.acked_set.contains(&place) {
             worker.ack(&received.reply).await;
             return;
         }
-        self.leases
-            .insert(received.position.clone(), received.reply.clone());
+        self.leases.insert(place, received.reply.clone());
         self.lanes.push(received.key.clone(), received);
         self.start(worker);
     }
@@ -265,12 +265,12 @@ impl Held {
         while let Some((key, received)) = self.lanes.start() {
             let worker = Arc::clone(worker);
             self.jobs.spawn(async move {
-                let position = received.position.clone();
+                let place = received.position.place();
                 let reply = received.reply.clone();
                 let outcome = worker.work(received).await;
                 Job {
                     key,
-                    position,
+                    place,
                     reply,
                     outcome,
                 }
@@ -285,14 +285,14 @@ impl Held {
             // Handlers' panics are caught where they are called: this one is ours.
             Err(err) => std::panic::resume_unwind(err.into_panic()),
         };
-        self.leases.remove(&job.position);
+        self.leases.remove(&job.place);
         self.lanes.done(&job.key);
         match job.outcome {
             Outcome::Returned => (),
             Outcome::Acked | Outcome::Dead => {
                 self.last_acked = Some(job.reply);
-                self.acked_set.insert(job.position.clone());
-                self.acked.push_back(job.position);
+                self.acked_set.insert(job.place);
+                self.acked.push_back(job.place);
                 if self.acked.len() > REMEMBERED
                     && let Some(oldest) = self.acked.pop_front()
                 {

@@ -18,11 +18,12 @@ use crate::error::Chain;
 use crate::event::{Carries, Event};
 use crate::failure::FailureKind;
 use crate::handle::{Verdict, handle};
+use crate::headers::Headers;
 use crate::health::Severity;
 use crate::jitter::jitter;
 use crate::listener::{Decision, Handled, Listener};
 use crate::message::{DecodeError, Incoming};
-use crate::metadata::{Metadata, Position};
+use crate::metadata::{Metadata, Place};
 use crate::name::{Key, QueueGroup, StreamName};
 use crate::retry::RetryPolicy;
 
@@ -68,7 +69,7 @@ pub(super) struct Worker {
     pub(super) outages: Outages,
     pub(super) stop: CancellationToken,
     /// When this replica first saw what it does not know.
-    pub(super) unknown: Mutex<HashMap<Position, Instant>>,
+    pub(super) unknown: Mutex<HashMap<Place, Instant>>,
 }
 
 /// How a message left this replica.
@@ -111,34 +112,46 @@ impl Worker {
             sequence = received.position.sequence,
             deliveries = received.deliveries,
         );
-        self.settle(&received).instrument(span).await
+        self.settle(received).instrument(span).await
     }
 
-    async fn settle(&self, received: &Received) -> Outcome {
+    async fn settle(&self, mut received: Received) -> Outcome {
         let Some((&channel, handler)) = self.handlers.get_key_value(received.channel.as_str())
         else {
             let reason = format!("no listener for channel `{}`", received.channel);
-            return self.unknown(received, reason).await;
+            return self.unknown(&received, &received.headers, reason).await;
         };
         let key = match Key::new(received.key.as_str()) {
             Ok(key) => key,
             Err(err) => {
                 return self
-                    .bury(received, Kind::Undecodable, err.to_string(), 1)
+                    .bury(
+                        &received,
+                        &received.headers,
+                        Kind::Undecodable,
+                        err.to_string(),
+                        1,
+                    )
                     .await;
             }
         };
         let begun = self
             .outages
-            .until_available(|| counted(self.attempts.begin(received)));
+            .until_available(|| counted(self.attempts.begin(&received)));
         let Some(begun) = begun.await else {
-            return self.nak(received, HAND_OVER).await;
+            return self.nak(&received, HAND_OVER).await;
         };
         let attempt = begun.number;
         if attempt > self.policy.max_attempts().get() {
             let reason = "attempts are used up: the last handler never came back".to_owned();
             return self
-                .bury(received, Kind::Exhausted, reason, attempt - 1)
+                .bury(
+                    &received,
+                    &received.headers,
+                    Kind::Exhausted,
+                    reason,
+                    attempt - 1,
+                )
                 .await;
         }
         let incoming = Incoming {
@@ -147,10 +160,11 @@ impl Worker {
                 key,
                 received.position.clone(),
                 attempt,
-                received.headers.clone(),
+                std::mem::take(&mut received.headers),
             )),
             payload: received.payload.clone(),
         };
+        let (received, headers) = (&received, incoming.metadata.headers());
         let Some(judgement) = self.judge(&**handler, &incoming).await else {
             self.undo(received, begun).await;
             return self.nak(received, HAND_OVER).await;
@@ -164,11 +178,15 @@ impl Worker {
                 self.after_ack(handled, &incoming.metadata).await;
                 Outcome::Acked
             }
-            Judgement::Dead { kind, reason } => self.bury(received, kind, reason, attempt).await,
-            Judgement::Again { after, reason } => self.failed(received, begun, after, reason).await,
+            Judgement::Dead { kind, reason } => {
+                self.bury(received, headers, kind, reason, attempt).await
+            }
+            Judgement::Again { after, reason } => {
+                self.failed(received, headers, begun, after, reason).await
+            }
             Judgement::Unknown { reason } => {
                 self.undo(received, begun).await;
-                self.unknown(received, reason).await
+                self.unknown(received, headers, reason).await
             }
         }
     }
@@ -200,6 +218,7 @@ impl Worker {
     async fn failed(
         &self,
         received: &Received,
+        headers: &Headers,
         begun: Begun,
         after: Option<Duration>,
         reason: String,
@@ -216,31 +235,41 @@ impl Worker {
                 tracing::warn!(attempt, ?delay, %reason, "delivery failed");
                 self.nak(received, delay + jitter(delay / 4)).await
             }
-            None => self.bury(received, Kind::Exhausted, reason, attempt).await,
+            None => {
+                self.bury(received, headers, Kind::Exhausted, reason, attempt)
+                    .await
+            }
         }
     }
 
     /// Nobody here knows the channel or the form; a newer replica may.
-    async fn unknown(&self, received: &Received, reason: String) -> Outcome {
+    async fn unknown(&self, received: &Received, headers: &Headers, reason: String) -> Outcome {
         let since = {
             let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
             unknown.retain(|_, since| since.elapsed() < 2 * ROLLOUT);
             *unknown
-                .entry(received.position.clone())
+                .entry(received.position.place())
                 .or_insert_with(Instant::now)
         };
         if since.elapsed() < ROLLOUT {
             tracing::debug!(%reason, "handed back");
             return self.nak(received, HAND_BACK).await;
         }
-        self.bury(received, Kind::Unknown, reason, received.deliveries)
-            .await
+        self.bury(
+            received,
+            headers,
+            Kind::Unknown,
+            reason,
+            received.deliveries,
+        )
+        .await
     }
 
     /// Stores the message as a dead letter, and only then takes it from the group.
     async fn bury(
         &self,
         received: &Received,
+        headers: &Headers,
         kind: Kind,
         reason: String,
         attempts: u32,
@@ -250,7 +279,7 @@ impl Worker {
             channel: &received.channel,
             key: &received.key,
             position: &received.position,
-            headers: &received.headers,
+            headers,
             payload: &received.payload,
             kind,
             reason,

@@ -15,9 +15,9 @@ pub(super) fn remember(dir: &Path, pid: u32) -> io::Result<()> {
 /// Kills the servers that killed runs left behind in a folder or in the folders directly in it.
 ///
 /// A process is killed only if it is a `nats-server` with its store there, and the process that
-/// started it is no longer its parent: servers of a run that goes on are left alone. Returns the
-/// folders of those it killed; the folders themselves stay. Does nothing on systems without
-/// signals.
+/// started it is no longer its parent: servers of a run that goes on are left alone, and so are
+/// other users'. Returns the folders of those it killed; the folders themselves stay. Does nothing
+/// on systems without signals.
 ///
 /// # Errors
 ///
@@ -32,9 +32,16 @@ pub fn reap_orphans(dir: &Path) -> io::Result<Vec<PathBuf>> {
         .map(|entry| entry.path());
     let mut reaped = Vec::new();
     for dir in nested.chain([dir.to_owned()]) {
-        let dir = fs::canonicalize(dir)?;
-        if reap(&dir)? {
-            reaped.push(dir);
+        let found = fs::canonicalize(dir).and_then(|dir| Ok(reap(&dir)?.then_some(dir)));
+        match found {
+            Ok(dir) => reaped.extend(dir),
+            // Its run removed it just now, or it is another user's.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(reaped)

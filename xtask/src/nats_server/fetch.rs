@@ -55,7 +55,7 @@ pub(super) fn release(
     } = pin;
     let version = Version::PINNED;
     let file = dir.join(archive);
-    // Two seconds decide whether there is a way out; a machine without one should not wait.
+    // Five seconds decide whether there is a way out; a machine without one should not wait longer.
     run(
         tool("curl", path)
             .args(["--fail", "--silent", "--show-error", "--location"])
