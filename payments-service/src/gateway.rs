@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::BoxError;
 use common::events::{Cents, ChargeId, OrderId, RefundId};
 use jiff::Timestamp;
+use serde::Deserialize;
 
 mod ledger;
 mod sandbox;
@@ -200,7 +201,8 @@ pub struct InvalidAttempt {
 }
 
 /// What stands for a buyer's card: made by the gateway, used once, shown to nobody.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Token(Box<str>);
 
 impl Token {
@@ -225,6 +227,14 @@ impl FromStr for Token {
         } else {
             Err(InvalidToken)
         }
+    }
+}
+
+impl TryFrom<String> for Token {
+    type Error = InvalidToken;
+
+    fn try_from(text: String) -> Result<Self, InvalidToken> {
+        text.parse()
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod payments;
 pub(crate) mod tickets;
 
 /// The tables' history, oldest first. What has been released is never edited.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_payments.sql")];
+pub const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_payments.sql")];
 
 /// Reads a value that is stored as its text.
 fn parsed<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use common::http::{JwtKey, Stop, until_signalled};
+use orders_service::OrderTtl;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 use xtask::nats_server;
@@ -42,7 +43,7 @@ use crate::duration;
 /// As a shell reports a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 /// How much longer than an order lives anybody waits for what must happen: the sweep of overdue orders included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Sell tickets to many buyers at once, through a whole system that runs for this, and check what
 /// must be true afterwards.
@@ -68,7 +69,7 @@ pub(crate) struct Args {
     seed: u64,
 
     /// How long an order may stay unpaid, as 5s or 2m [default: 5s, more with hundreds of buyers]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
     ttl: Option<Duration>,
 
     /// How many of each service run, on one database
@@ -82,6 +83,13 @@ pub(crate) struct Args {
     /// Report as one JSON object on standard output, and on standard error what is going on
     #[arg(long)]
     json: bool,
+}
+
+/// Reads what orders-service accepts.
+fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration::parse(text)?;
+    OrderTtl::try_from(ttl).map_err(|err| err.to_string())?;
+    Ok(ttl)
 }
 
 /// How a demo ended that did not fail.
@@ -100,18 +108,22 @@ impl Args {
     }
 
     fn screen(&self) -> Screen {
-        if self.json { Screen::Json } else { Screen::Text }
+        if self.json {
+            Screen::Json
+        } else {
+            Screen::Text
+        }
     }
 
     /// Everybody must come to pay in time, and five hundred at once take longer.
     fn ttl(&self) -> Duration {
         let by_buyers = Duration::from_millis(40) * self.buyers.get();
-        let bounded = by_buyers.clamp(Duration::from_secs(5), Duration::from_secs(60));
+        let bounded = by_buyers.clamp(Duration::from_secs(5), Duration::from_mins(1));
         self.ttl.unwrap_or(bounded)
     }
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Before there is a runtime, because it may take a while and then simply ends at Ctrl-C.
     let server = nats_server::locate()?;
     let setup = Setup {
@@ -120,7 +132,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         ttl: args.ttl(),
         replicas: args.replicas,
     };
-    let ending = run_in_folder(&args, &setup)?;
+    let ending = run_in_folder(args, &setup)?;
     Ok(match ending {
         Ending::Sound => ExitCode::SUCCESS,
         Ending::Unsound => ExitCode::FAILURE,
@@ -167,7 +179,9 @@ async fn run_system(
     };
     if args.keep && matches!(ending, Ok(Ending::Sound | Ending::Unsound)) {
         let walk = Walk::new(&addresses, &setup.jwt_key, setup.ttl)?;
-        screen.say(format_args!("\nThe system stays up until Ctrl-C.\n\n{walk}\n"));
+        screen.say(format_args!(
+            "\nThe system stays up until Ctrl-C.\n\n{walk}\n"
+        ));
         tokio::select! {
             err = system.broken() => ending = Err(err),
             () = &mut stop => screen.say("stopping; Ctrl-C again ends it at once"),
@@ -185,24 +199,39 @@ async fn run_system(
 fn show(screen: Screen, report: anyhow::Result<Report>) -> anyhow::Result<Ending> {
     let report = report?;
     match screen {
-        Screen::Text => screen.result(&report),
-        Screen::Json => screen.result(serde_json::to_string(&report)?),
+        Screen::Text => Screen::result(&report),
+        Screen::Json => Screen::result(serde_json::to_string(&report)?),
     }
-    Ok(if report.is_sound() { Ending::Sound } else { Ending::Unsound })
+    Ok(if report.is_sound() {
+        Ending::Sound
+    } else {
+        Ending::Unsound
+    })
 }
 
 fn introduce(args: &Args, setup: &Setup, system: &System, begun: Instant) {
-    let Args { tickets, buyers, seed, .. } = args;
+    let Args {
+        tickets,
+        buyers,
+        seed,
+        ..
+    } = args;
     let screen = args.screen();
     let version = &setup.server.version;
     let addresses = system.addresses();
-    screen.say(format_args!("nats-server {version} at {}", system.nats_url()));
+    screen.say(format_args!(
+        "nats-server {version} at {}",
+        system.nats_url()
+    ));
     for (service, replicas) in [
         ("tickets-service", &addresses.tickets),
         ("orders-service", &addresses.orders),
         ("payments-service", &addresses.payments),
     ] {
-        let replicas: Vec<_> = replicas.iter().map(|addr| format!("http://{addr}")).collect();
+        let replicas: Vec<_> = replicas
+            .iter()
+            .map(|addr| format!("http://{addr}"))
+            .collect();
         screen.say(format_args!("{service:<17} at {}", replicas.join(" and ")));
     }
     let (seconds, ttl) = (begun.elapsed().as_secs_f64(), setup.ttl);
@@ -221,7 +250,10 @@ async fn sell_and_judge(
 ) -> anyhow::Result<Report> {
     let begun = Instant::now();
     let screen = args.screen();
-    let size = Size { tickets: args.tickets, buyers: args.buyers };
+    let size = Size {
+        tickets: args.tickets,
+        buyers: args.buyers,
+    };
     let plan = Plan::new(size, args.seed);
     let api = Api::new(addresses.clone(), setup.jwt_key.clone());
     let sale = Sale::new(&api, setup.ttl + PATIENCE);
@@ -236,23 +268,17 @@ async fn sell_and_judge(
     phase.end(format_args!("{offered} tickets to {} buyers", args.buyers));
     let account = sale.into_account();
 
-    let databases = Databases::open(folder).await?;
+    let databases = Databases::open(folder.path()).await?;
     let broker = broker::Broker::new(client);
     let phase = screen.phase("settling", 0);
-    settle::until_quiet(&databases, &broker, setup.ttl + PATIENCE).await?;
+    settle::until_quiet(&databases, &broker, setup.ttl + PATIENCE, &phase).await?;
     phase.end("outboxes, consumers, orders and payments");
 
     let facts = Facts::read(&databases, &broker).await?;
     Ok(report(args, &api, account, &facts, begun))
 }
 
-fn report(
-    args: &Args,
-    api: &Api,
-    sale: sale::Account,
-    facts: &Facts,
-    begun: Instant,
-) -> Report {
+fn report(args: &Args, api: &Api, sale: sale::Account, facts: &Facts, begun: Instant) -> Report {
     let mut invariants = invariants::judge(facts);
     invariants.push(Verdict::new(
         "every answer was as the API's contract says",

@@ -270,7 +270,7 @@ pub(crate) async fn store(
             looked_for = true;
             // No leader and no stream look alike; the server knows which it is.
             if let Some(stream) = stream
-                && matches!(StreamInfo::read(client, stream).await, Ok(None))
+                && matches!(Box::pin(StreamInfo::read(client, stream)).await, Ok(None))
             {
                 return Err(PublishError::NoStream { subject });
             }

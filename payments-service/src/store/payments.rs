@@ -241,7 +241,7 @@ pub(crate) async fn record_refund(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) payment: Payment,
-    pub(crate) due_at: Timestamp,
+    pub(crate) since: Timestamp,
     /// How often it was looked at before.
     pub(crate) looks: u32,
 }
@@ -264,7 +264,7 @@ pub(crate) async fn due(
     .map(|row| {
         Ok(Due {
             payment: read(row)?,
-            due_at: moment(row, "due_at")?,
+            since: moment(row, "due_at")?,
             looks: number(row, "looks")?,
         })
     })
@@ -290,7 +290,7 @@ pub(crate) async fn take(
     )
     .bind(due.payment.id.to_string())
     .bind(due.payment.claim.0)
-    .bind(due.due_at.as_microsecond())
+    .bind(due.since.as_microsecond())
     .bind(next.as_microsecond())
     .execute(tx.connection())
     .await?

@@ -186,7 +186,7 @@ impl fmt::Display for Person {
     }
 }
 
-/// SplitMix64: small, quick, and the same on every platform and for ever. No secret.
+/// `SplitMix64`: small, quick, and the same on every platform and for ever. No secret.
 #[derive(Debug)]
 struct Dice {
     state: u64,
@@ -240,7 +240,10 @@ mod tests {
     }
 
     fn kinds(plan: &Plan) -> Vec<Discriminant<Story>> {
-        plan.tickets.iter().map(|ticket| discriminant(&ticket.story)).collect()
+        plan.tickets
+            .iter()
+            .map(|ticket| discriminant(&ticket.story))
+            .collect()
     }
 
     #[test]
@@ -263,7 +266,13 @@ mod tests {
     fn gateway_falls_silent_once() {
         let silent = |story: &Story| matches!(story, Story::GatewayFallsSilent(..));
         let plan = plan(500, 50, 3);
-        assert_eq!(plan.tickets.iter().filter(|ticket| silent(&ticket.story)).count(), 1);
+        assert_eq!(
+            plan.tickets
+                .iter()
+                .filter(|ticket| silent(&ticket.story))
+                .count(),
+            1
+        );
     }
 
     #[test]
@@ -292,7 +301,10 @@ mod tests {
             *seen.entry(dice.below(6)).or_insert(0) += 1;
         }
         assert_eq!(seen.len(), 6);
-        assert!(seen.values().all(|count| (850..1150).contains(count)), "{seen:?}");
+        assert!(
+            seen.values().all(|count| (850..1150).contains(count)),
+            "{seen:?}"
+        );
     }
 
     #[test]

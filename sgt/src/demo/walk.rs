@@ -28,9 +28,15 @@ impl Walk {
 
 impl fmt::Display for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { addresses, seller, buyer, ttl } = self;
+        let Self {
+            addresses,
+            seller,
+            buyer,
+            ttl,
+        } = self;
         let [tickets, orders, payments] =
-            [&addresses.tickets, &addresses.orders, &addresses.payments].map(|replicas| replicas[0]);
+            [&addresses.tickets, &addresses.orders, &addresses.payments]
+                .map(|replicas| replicas[0]);
         let expired = ttl.as_secs() + 2;
         write!(
             f,
