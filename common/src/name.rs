@@ -31,6 +31,7 @@ impl StreamName {
     /// If the name is not 1 to 32 characters of `A-Z`, `0-9` and `_`. In a constant, that is a
     /// compile error.
     #[must_use]
+    #[track_caller]
     pub const fn new(name: &'static str) -> Self {
         assert!(
             is_made_of(name, 32, Alphabet::Upper),
@@ -48,6 +49,7 @@ impl StreamName {
     ///
     /// As [`new`](Self::new).
     #[must_use]
+    #[track_caller]
     pub const fn scheduled(name: &'static str) -> Self {
         Self {
             schedules: Schedules::Accepted,
@@ -89,6 +91,7 @@ impl QueueGroup {
     /// If the name is not 1 to 32 characters of `a-z`, `0-9` and `-`. In a constant, that is a
     /// compile error.
     #[must_use]
+    #[track_caller]
     pub const fn new(name: &'static str) -> Self {
         assert!(
             is_made_of(name, 32, Alphabet::Lower),

@@ -58,7 +58,7 @@ struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Gateway {
-    /// Nobody: test tokens decide, and a ledger remembers
+    /// Nobody: test tokens decide (`tok_visa`, `tok_chargeDeclined`, `tok_timeout`, `tok_lost`), and a ledger remembers
     Sandbox,
 }
 

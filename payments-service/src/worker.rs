@@ -1,8 +1,9 @@
+use std::future::pending;
 use std::time::Duration;
 
 use common::events::ChargeId;
 use common::{Chain, Health, Severity};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use tokio::time::sleep;
 use tracing::warn;
@@ -50,11 +51,11 @@ impl<G: PaymentGateway> Worker<G> {
         }
     }
 
-    /// Works until `shutdown`, and finishes the pass it is in.
+    /// Works until `shutdown`, and ends what it has begun with the gateway.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let mut shutdown = std::pin::pin!(shutdown);
+        let stop = shutdown.shared();
         loop {
-            match self.pass().await {
+            match self.pass_until(stop.clone()).await {
                 Ok(()) => (),
                 Err(err) => {
                     let message = format!("pauses: {}", Chain(&err));
@@ -63,7 +64,7 @@ impl<G: PaymentGateway> Worker<G> {
             }
             tokio::select! {
                 biased;
-                () = &mut shutdown => return,
+                () = stop.clone() => return,
                 () = sleep(PAUSE) => (), // Other replicas, and cancellations, make work without telling.
             }
         }
@@ -75,10 +76,15 @@ impl<G: PaymentGateway> Worker<G> {
     ///
     /// [`StoreError`] if the database fails. The gateway's failures are waited out, and no error.
     pub async fn pass(&self) -> Result<(), StoreError> {
+        self.pass_until(pending()).await
+    }
+
+    async fn pass_until(&self, stop: impl Future<Output = ()> + Send) -> Result<(), StoreError> {
         let database = self.cashier.database();
         let now = self.cashier.clock().now();
         let due = payments::due(database.reader(), now, PASS).await?;
         let looks = futures::stream::iter(due)
+            .take_until(stop)
             .map(|due| self.look(due))
             .buffer_unordered(AT_ONCE)
             .collect::<Vec<_>>()
@@ -88,7 +94,7 @@ impl<G: PaymentGateway> Worker<G> {
         match payments::stuck(database.reader(), STUCK).await? {
             0 => self.health.clear(PART),
             stuck => {
-                let message = format!("{stuck} payments wait for the gateway");
+                let message = format!("payments that wait for the gateway: {stuck}");
                 self.health.report(PART, Severity::Warning, message);
             }
         }

@@ -82,10 +82,14 @@ impl SandboxLedger {
     ///
     /// [`LedgerError`] if the file cannot be opened or is no ledger.
     pub async fn open(url: &str) -> Result<Self, LedgerError> {
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(|source| LedgerError::Url {
+        // The driver would take any text for the name of a file.
+        let options: Option<SqliteConnectOptions> = url
+            .starts_with("sqlite://")
+            .then(|| url.parse().ok())
+            .flatten();
+        let options = options
+            .ok_or_else(|| LedgerError::Url {
                 url: url.to_owned(),
-                source,
             })?
             .create_if_missing(true)
             .foreign_keys(true)
@@ -300,12 +304,9 @@ pub enum LedgerError {
     Url {
         /// What was given.
         url: String,
-        /// Why it cannot be read.
-        #[source]
-        source: sqlx::Error,
     },
     /// The folder of the file is missing and could not be created.
-    #[error("folder {path:?} of the ledger could not be created")]
+    #[error("folder `{}` of the ledger could not be created", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -314,7 +315,7 @@ pub enum LedgerError {
         source: io::Error,
     },
     /// The file could not be opened, or is no ledger.
-    #[error("ledger {path:?} could not be opened")]
+    #[error("ledger `{}` could not be opened", path.display())]
     Open {
         /// The file.
         path: PathBuf,

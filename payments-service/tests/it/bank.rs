@@ -72,10 +72,6 @@ impl Call {
     pub(crate) fn answer(self, answer: Result<ChargeAnswer, OutcomeUnknown>) {
         let _ = self.answer.send(answer);
     }
-
-    pub(crate) fn request(&self) -> &ChargeRequest {
-        &self.request
-    }
 }
 
 impl PaymentGateway for Road {

@@ -14,3 +14,4 @@ mod ledger;
 mod listening;
 mod paying;
 mod shop;
+mod starting;

@@ -20,7 +20,9 @@ use sqlx::Row as _;
 use tempfile::TempDir;
 
 /// Long enough that no test waits for it, unless it says so.
-pub(crate) const PATIENT: Duration = Duration::from_secs(600);
+pub(crate) const PATIENT: Duration = Duration::from_mins(10);
+/// The shortest time there is in the database.
+pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);
 /// How long an order can be paid.
 const TTL: Duration = Duration::from_hours(100);
 
