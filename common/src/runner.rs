@@ -228,7 +228,11 @@ impl Runner {
                 .iter()
                 .find_map(|listener| listener.database.as_ref())
                 .map_or(Attempts::Server, |(database, _)| {
-                    Attempts::Database(crate::sql::GroupLedger::new(database, group, stream))
+                    Attempts::Database(crate::sql::GroupLedger {
+                        database: database.clone(),
+                        queue_group: group,
+                        stream,
+                    })
                 });
             #[cfg(not(feature = "sql"))]
             let attempts = Attempts::Server;

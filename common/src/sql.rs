@@ -31,6 +31,3 @@ fn nanos(moment: Timestamp) -> i64 {
 fn moment(nanos: i64) -> Timestamp {
     Timestamp::from_nanosecond(nanos.into()).unwrap_or(Timestamp::MAX)
 }
-
-mod group_ledger_stub;
-pub(crate) use group_ledger_stub::{GroupLedger, HeldEvent};
