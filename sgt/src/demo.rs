@@ -2,6 +2,7 @@
 
 mod api;
 mod broker;
+mod counted;
 mod facts;
 mod invariants;
 mod latency;
@@ -17,6 +18,7 @@ mod walk;
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::num::{NonZeroU8, NonZeroU32};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -29,6 +31,7 @@ use uuid::Uuid;
 use xtask::nats_server;
 
 use self::api::Api;
+use self::counted::Counted;
 use self::facts::{Databases, Facts};
 use self::invariants::Verdict;
 use self::plan::{Plan, Size};
@@ -42,6 +45,7 @@ use crate::duration;
 
 /// As a shell reports a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
+const STOPPING: &str = "stopping; Ctrl-C again ends it at once";
 /// How much longer than an order lives anybody waits for what must happen: the sweep of overdue orders included.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -92,13 +96,15 @@ fn ttl(text: &str) -> Result<Duration, String> {
     Ok(ttl)
 }
 
-/// How a demo ended that did not fail.
+/// How a demo ended whose system had started.
 #[derive(Debug)]
 enum Ending {
     Sound,
     /// Some invariant is broken.
     Unsound,
     Interrupted,
+    /// The system did not hold out, or did not stop in order.
+    Broken(anyhow::Error),
 }
 
 impl Args {
@@ -132,12 +138,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ttl: args.ttl(),
         replicas: args.replicas,
     };
-    let ending = run_in_folder(args, &setup)?;
-    Ok(match ending {
-        Ending::Sound => ExitCode::SUCCESS,
-        Ending::Unsound => ExitCode::FAILURE,
-        Ending::Interrupted => ExitCode::from(INTERRUPTED),
-    })
+    match run_in_folder(args, &setup)? {
+        Ending::Sound => Ok(ExitCode::SUCCESS),
+        Ending::Unsound => Ok(ExitCode::FAILURE),
+        Ending::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+        Ending::Broken(err) => Err(err),
+    }
 }
 
 #[tokio::main]
@@ -145,7 +151,7 @@ async fn run_in_folder(args: &Args, setup: &Setup) -> anyhow::Result<Ending> {
     let folder = RunFolder::create()?;
     start_logging(&folder)?;
     let ending = until_signalled(|stop| run_system(args, setup, &folder, stop)).await?;
-    if let Ending::Unsound = ending {
+    if let Ending::Unsound | Ending::Broken(_) = ending {
         let kept = folder.keep();
         args.screen().say(format_args!(
             "Databases, streams and logs are left in {} until the next run.",
@@ -155,6 +161,7 @@ async fn run_in_folder(args: &Args, setup: &Setup) -> anyhow::Result<Ending> {
     Ok(ending)
 }
 
+/// Starts the system, and stops it in order however the demo ends.
 async fn run_system(
     args: &Args,
     setup: &Setup,
@@ -167,40 +174,48 @@ async fn run_system(
         started = System::start(setup, folder) => started?,
         () = &mut stop => return Ok(Ending::Interrupted),
     };
-    let screen = args.screen();
     introduce(args, setup, &system, begun);
-
-    let addresses = system.addresses().clone();
-    let client = system.client().clone();
-    let mut ending = tokio::select! {
-        report = sell_and_judge(args, setup, folder, &addresses, &client) => show(screen, report),
-        err = system.broken() => Err(err),
-        () = &mut stop => Ok(Ending::Interrupted),
-    };
-    if args.keep && matches!(ending, Ok(Ending::Sound | Ending::Unsound)) {
-        let walk = Walk::new(&addresses, &setup.jwt_key, setup.ttl)?;
-        screen.say(format_args!(
-            "\nThe system stays up until Ctrl-C.\n\n{walk}\n"
-        ));
-        tokio::select! {
-            err = system.broken() => ending = Err(err),
-            () = &mut stop => screen.say("stopping; Ctrl-C again ends it at once"),
-        }
-    }
-    if let Ok(Ending::Interrupted) = ending {
-        screen.say("stopping; Ctrl-C again ends it at once");
-    }
+    let ending = run_demo(args, setup, folder, &mut system, stop).await;
     let stopped = system.stop().await;
-    let ending = ending?;
-    stopped?;
-    Ok(ending)
+    Ok(match (ending, stopped) {
+        (Ok(ending @ (Ending::Unsound | Ending::Broken(_))), _) | (Ok(ending), Ok(())) => ending,
+        (Err(err), _) | (Ok(_), Err(err)) => Ending::Broken(err),
+    })
 }
 
-fn show(screen: Screen, report: anyhow::Result<Report>) -> anyhow::Result<Ending> {
-    let report = report?;
+async fn run_demo(
+    args: &Args,
+    setup: &Setup,
+    folder: &RunFolder,
+    system: &mut System,
+    mut stop: Pin<&mut Stop>,
+) -> anyhow::Result<Ending> {
+    let screen = args.screen();
+    let addresses = system.addresses().clone();
+    let client = system.client().clone();
+    let report = tokio::select! {
+        report = sell_and_judge(args, setup, folder, &addresses, &client) => report?,
+        err = system.broken() => return Err(err),
+        () = &mut stop => {
+            screen.say(STOPPING);
+            return Ok(Ending::Interrupted);
+        }
+    };
     match screen {
         Screen::Text => Screen::result(&report),
         Screen::Json => Screen::result(serde_json::to_string(&report)?),
+    }
+    if args.keep {
+        let walk = Walk::new(&addresses, &setup.jwt_key, setup.ttl)?;
+        screen.say(format_args!(
+            "\nThe system stays up until Ctrl-C. To walk two tickets through it, as alice who sells and bob who\n\
+             buys, paste this into a second terminal, all of it (an order lives for {:?}; --ttl changes that):\n\n{walk}\n",
+            setup.ttl
+        ));
+        tokio::select! {
+            err = system.broken() => return Err(err),
+            () = stop => screen.say(STOPPING),
+        }
     }
     Ok(if report.is_sound() {
         Ending::Sound
@@ -260,12 +275,17 @@ async fn sell_and_judge(
 
     let phase = screen.phase("listing", plan.tickets.len());
     let offers = sale.list(&plan, &phase).await;
-    phase.end(format_args!("{} tickets", offers.len()));
+    phase.end(Counted(offers.len(), "ticket"));
 
     let phase = screen.phase("selling", offers.len());
     let offered = offers.len();
     sale.sell(offers, args.buyers, &phase).await;
-    phase.end(format_args!("{offered} tickets to {} buyers", args.buyers));
+    let buyers = args.buyers.get() as usize;
+    phase.end(format_args!(
+        "{} to {}",
+        Counted(offered, "ticket"),
+        Counted(buyers, "buyer")
+    ));
     let account = sale.into_account();
 
     let databases = Databases::open(folder.path()).await?;
@@ -282,7 +302,7 @@ fn report(args: &Args, api: &Api, sale: sale::Account, facts: &Facts, begun: Ins
     let mut invariants = invariants::judge(facts);
     invariants.push(Verdict::new(
         "every answer was as the API's contract says",
-        format!("{} requests", api.sent()),
+        Counted(api.sent(), "request").to_string(),
         sale.unexpected.clone(),
     ));
     let (published_to_handled, written_to_handled) = facts.latencies();

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::plan::Person;
 
 /// As many requests as this are under way at once, so that neither connections nor files run out.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 /// Long enough for a service that waits for its gateway.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Outlives every demo but one that is kept up overnight.
@@ -79,7 +79,7 @@ impl Api {
     pub(super) fn new(addresses: Addresses, jwt: JwtKey) -> Self {
         Self {
             client: Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(AT_ONCE)
+                .pool_max_idle_per_host(AT_ONCE / 2)
                 .build_http(),
             addresses,
             jwt,

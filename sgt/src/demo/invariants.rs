@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use common::{SubjectSet as _, Subjects};
 use serde::Serialize;
 
+use super::counted::Counted;
 use super::facts::{Facts, Order, OrderState, Payment, PaymentState, TicketState};
 
 /// Something that must be true when all is quiet, and whether it is.
@@ -86,9 +87,9 @@ fn no_ticket_sold_twice(facts: &Facts) -> Verdict {
     Verdict::new(
         "no ticket sold twice",
         format!(
-            "{} tickets, {} orders",
-            facts.tickets.len(),
-            facts.orders.len()
+            "{}, {}",
+            Counted(facts.tickets.len(), "ticket"),
+            Counted(facts.orders.len(), "order")
         ),
         broken,
     )
@@ -158,7 +159,7 @@ fn tickets_agree(facts: &Facts) -> Verdict {
     }
     Verdict::new(
         "every ticket's state agrees across the three services",
-        format!("{} tickets", owned.len()),
+        Counted(owned.len(), "ticket").to_string(),
         broken,
     )
 }
@@ -177,7 +178,7 @@ fn orders_agree(facts: &Facts) -> Verdict {
     );
     Verdict::new(
         "every order's state agrees across the services",
-        format!("{} orders", facts.orders.len()),
+        Counted(facts.orders.len(), "order").to_string(),
         broken,
     )
 }
@@ -223,9 +224,9 @@ fn charges_complete_or_refunded(facts: &Facts) -> Verdict {
     Verdict::new(
         "every charge's order is complete or refunded, never both",
         format!(
-            "{} charges, {} refunds",
-            facts.charges.len(),
-            facts.refunds.len()
+            "{}, {}",
+            Counted(facts.charges.len(), "charge"),
+            Counted(facts.refunds.len(), "refund")
         ),
         broken,
     )
@@ -257,9 +258,9 @@ fn nobody_charged_twice(facts: &Facts) -> Verdict {
     Verdict::new(
         "no order charged twice, no charge given back twice",
         format!(
-            "{} charges, {} refunds",
-            facts.charges.len(),
-            facts.refunds.len()
+            "{}, {}",
+            Counted(facts.charges.len(), "charge"),
+            Counted(facts.refunds.len(), "refund")
         ),
         broken,
     )
@@ -326,7 +327,7 @@ fn ledger_agrees(facts: &Facts) -> Verdict {
     }
     Verdict::new(
         "the gateway's ledger agrees with the payments",
-        format!("{} payments", facts.payments.len()),
+        Counted(facts.payments.len(), "payment").to_string(),
         broken,
     )
 }
@@ -361,7 +362,7 @@ fn orders_know_their_money(facts: &Facts) -> Verdict {
     );
     Verdict::new(
         "every order knows its payment or refund",
-        format!("{} orders", facts.orders.len()),
+        Counted(facts.orders.len(), "order").to_string(),
         broken,
     )
 }
@@ -415,7 +416,7 @@ fn every_change_published(facts: &Facts) -> Verdict {
     }
     Verdict::new(
         "every change was published, and nothing else",
-        format!("{} events", facts.events.len()),
+        Counted(facts.events.len(), "event").to_string(),
         broken,
     )
 }
@@ -429,7 +430,7 @@ fn outboxes_empty(facts: &Facts) -> Verdict {
         .collect();
     Verdict::new(
         "outboxes empty",
-        format!("{} outboxes", facts.unsent.len()),
+        Counted(facts.unsent.len(), "outbox").to_string(),
         broken,
     )
 }
@@ -455,7 +456,7 @@ fn consumers_caught_up(facts: &Facts) -> Verdict {
     }
     Verdict::new(
         "consumers caught up",
-        format!("{} consumers", facts.consumers.len()),
+        Counted(facts.consumers.len(), "consumer").to_string(),
         broken,
     )
 }
@@ -463,7 +464,7 @@ fn consumers_caught_up(facts: &Facts) -> Verdict {
 fn no_dead_letters(facts: &Facts) -> Verdict {
     Verdict::new(
         "no dead letters",
-        format!("{} events", facts.events.len()),
+        Counted(facts.events.len(), "event").to_string(),
         facts.dead_letters.clone(),
     )
 }

@@ -33,9 +33,9 @@ pub(crate) enum Story {
     LetsExpire(Person, Person),
     /// Several order at once: one of them gets the ticket, and pays.
     Contest(Vec<Person>),
-    /// One pays and cancels at the same time. Either wins.
-    PaysAndCancels(Person),
-    /// One pays this long before the order expires, in milliseconds. Either wins.
+    /// One pays, and cancels so many milliseconds later. Either wins.
+    PaysAndCancels(Person, u32),
+    /// One pays so many milliseconds before the order expires. Either wins.
     PaysAtTheLastMoment(Person, u32),
     /// The gateway takes the money of one and never says so.
     GatewayFallsSilent(Person),
@@ -134,7 +134,7 @@ impl Story {
             Kind::IsDeclinedFirst => Self::IsDeclinedFirst(buyer()),
             Kind::Cancels => Self::Cancels(buyer(), buyer()),
             Kind::LetsExpire => Self::LetsExpire(buyer(), buyer()),
-            Kind::PaysAndCancels => Self::PaysAndCancels(buyer()),
+            Kind::PaysAndCancels => Self::PaysAndCancels(buyer(), dice.below(300)),
             Kind::PaysAtTheLastMoment => Self::PaysAtTheLastMoment(buyer(), 5 + dice.below(60)),
             Kind::GatewayFallsSilent => Self::GatewayFallsSilent(buyer()),
             Kind::StaysUnsold => Self::StaysUnsold,

@@ -241,20 +241,7 @@ impl fmt::Display for Report {
         row(f, "Tickets", format_args!("{tickets}"))?;
         row(f, "Orders", format_args!("{orders}"))?;
         row(f, "Payments", format_args!("{payments}"))?;
-        row(
-            f,
-            "Buyers",
-            format_args!(
-                "{} beaten in {} contests, {} declined, {} cancelled ({} after paying), {} let expire, {} paid too late",
-                sale.beaten,
-                sale.contests,
-                sale.declined,
-                sale.cancelled + sale.cancelled_too_late,
-                sale.cancelled_too_late,
-                sale.let_expire,
-                sale.paid_too_late,
-            ),
-        )?;
+        row(f, "Buyers", format_args!("{}", sale.buyers()))?;
         let mut name = "Events";
         for counts in self.events.0.chunks(4) {
             let counts: Vec<_> = counts
@@ -268,7 +255,7 @@ impl fmt::Display for Report {
             f,
             "Delivery",
             format_args!(
-                "{} deliveries, {} of them repeated, {} dead letters",
+                "{} deliveries, {} redeliveries, {} dead letters",
                 delivery.deliveries, delivery.redeliveries, delivery.dead_letters
             ),
         )?;

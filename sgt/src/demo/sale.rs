@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, Card, Order, Ticket};
+use super::counted::{Counted, counted};
 use super::plan::{Person, Plan, PlannedTicket, Story};
 use super::progress::Phase;
 
@@ -78,6 +79,23 @@ enum Payment {
     Refused,
     /// Whether the money is gone is not known yet.
     Unanswered,
+}
+
+impl Account {
+    /// What became of the buyers, in one line.
+    pub(super) fn buyers(&self) -> String {
+        let many = |number: u32, what| Counted(number as usize, what);
+        counted([
+            many(self.contests, "contest"),
+            many(self.beaten, "loser"),
+            many(self.declined, "declined card"),
+            many(self.unanswered, "silent gateway"),
+            many(self.cancelled, "cancellation"),
+            many(self.cancelled_too_late, "late cancellation"),
+            many(self.let_expire, "unpaid order"),
+            many(self.paid_too_late, "late payment"),
+        ])
+    }
 }
 
 impl<'s> Sale<'s> {
@@ -189,7 +207,9 @@ impl<'s> Sale<'s> {
                 self.buy(*next, offer).await
             }
             Story::Contest(buyers) => self.contest(buyers, offer).await,
-            Story::PaysAndCancels(buyer) => self.pay_and_cancel(*buyer, offer).await,
+            Story::PaysAndCancels(buyer, millis) => {
+                self.pay_and_cancel(*buyer, *millis, offer).await
+            }
             Story::PaysAtTheLastMoment(buyer, millis) => {
                 let order = self.reserve(*buyer, offer).await?;
                 let last_moment = Duration::from_millis(u64::from(*millis));
@@ -384,12 +404,18 @@ impl<'s> Sale<'s> {
         Ok(())
     }
 
-    async fn pay_and_cancel(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<()> {
+    async fn pay_and_cancel(
+        &self,
+        buyer: Person,
+        millis: u32,
+        offer: &Offer<'_>,
+    ) -> anyhow::Result<()> {
         let order = self.reserve(buyer, offer).await?;
-        let (payment, cancelled) = tokio::join!(
-            self.pay(buyer, &order, Card::Good),
-            self.cancel(buyer, &order),
-        );
+        let regret = async {
+            sleep(Duration::from_millis(u64::from(millis))).await; // the story: in the middle of the payment
+            self.cancel(buyer, &order).await
+        };
+        let (payment, cancelled) = tokio::join!(self.pay(buyer, &order, Card::Good), regret);
         let (payment, cancelled) = (payment?, cancelled?);
         let status = self.settled(buyer, &order).await?;
         match (payment, cancelled, status) {

@@ -10,7 +10,7 @@ use common::{
 };
 use payments_service::GatewayConfig;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use xtask::NatsProcess;
 use xtask::nats_server::NatsServer;
@@ -20,6 +20,8 @@ use super::run_folder::RunFolder;
 
 /// Services have deadlines of their own; this one is for a service that hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// How often the server is looked at: the system does not tell when a child ends.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// As a gateway on the internet: long enough for something to happen meanwhile.
 const GATEWAY_LATENCY: Duration = Duration::from_millis(20);
 /// How long payments-service waits for a gateway that has fallen silent.
@@ -147,18 +149,31 @@ impl System {
         self.nats.url()
     }
 
-    /// Completes if a service ends by itself, and says why.
+    /// Completes if a service or the server ends by itself, and says why.
     pub(super) async fn broken(&mut self) -> anyhow::Error {
-        match self.services.join_next().await {
-            Some(Ok((service, Ok(())))) => anyhow!("{service} ended by itself"),
-            Some(Ok((service, Err(err)))) => anyhow!(err).context(format!("{service} stopped")),
-            Some(Err(err)) => anyhow!(err).context("a service panicked"),
-            None => anyhow!("no service runs"),
+        loop {
+            tokio::select! {
+                ended = self.services.join_next() => return match ended {
+                    Some(Ok((service, Ok(())))) => anyhow!("{service} ended by itself"),
+                    Some(Ok((service, Err(err)))) => anyhow!(err).context(format!("{service} stopped")),
+                    Some(Err(err)) => anyhow!(err).context("a service panicked"),
+                    None => anyhow!("no service runs"),
+                },
+                () = sleep(LOOK_EVERY) => match self.nats.try_wait() {
+                    Ok(None) => {}
+                    Ok(Some(status)) => return anyhow!("nats-server ended by itself: {status}"),
+                    Err(err) => return anyhow!(err).context("nats-server is out of sight"),
+                },
+            }
         }
     }
 
     /// Stops everything in order: the services finish what they have begun, then the server goes.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        if self.nats.pid().is_none() {
+            // Nothing can be finished without it: what drains would only wait for its deadlines.
+            self.services.shutdown().await;
+        }
         self.stop.cancel();
         let drained = timeout(STOP_WITHIN, async {
             while let Some(ended) = self.services.join_next().await {
