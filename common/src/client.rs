@@ -222,7 +222,8 @@ impl Client {
                     limit: connection.nats.max_payload(),
                 }),
                 RequestErrorKind::InvalidSubject | RequestErrorKind::Other => {
-                    self.revive(&connection).await;
+                    // Boxed: a rare path must not make every request's future as large as its own.
+                    Box::pin(self.revive(&connection)).await;
                     Err(RequestError::Disconnected)
                 }
             },

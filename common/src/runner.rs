@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::event::Event;
-use crate::listener::Listener;
+use crate::listener::{Listener, assert_may_listen};
 use crate::name::{QueueGroup, StreamName};
 use crate::retry::RetryPolicy;
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
@@ -124,12 +124,7 @@ impl Runner {
 
     /// Adds a listener.
     pub fn listen<L: Listener>(mut self, listener: L) -> Self {
-        const {
-            assert!(
-                L::QUEUE_GROUP.is_one_of(<L::Event as Listed>::CONSUMERS),
-                "the listener's QUEUE_GROUP is not among those its event's line names"
-            );
-        }
+        const { assert_may_listen::<L>() };
         for subject in <<L::Event as Listed>::Subjects as SubjectSet>::ALL {
             subject.visit(&mut self.listed);
         }
@@ -228,7 +223,11 @@ impl Runner {
                 .iter()
                 .find_map(|listener| listener.database.as_ref())
                 .map_or(Attempts::Server, |(database, _)| {
-                    Attempts::Database(crate::sql::GroupLedger::new(database, group, stream))
+                    Attempts::Database(crate::sql::GroupLedger {
+                        database: database.clone(),
+                        queue_group: group,
+                        stream,
+                    })
                 });
             #[cfg(not(feature = "sql"))]
             let attempts = Attempts::Server;

@@ -3,8 +3,10 @@
 mod connect;
 mod database;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod fixture;
 mod guard;
+mod ledger;
 mod outbox;
 mod relay;
 mod transaction;
@@ -12,6 +14,7 @@ mod transactional;
 mod unavailable;
 
 pub use database::{Backend, Database, DatabaseError};
+pub(crate) use ledger::{GroupLedger, HeldEvent};
 pub use relay::Relay;
 pub use transaction::Tx;
 pub use transactional::{InTransaction, Order, TransactionalListener};
@@ -28,6 +31,3 @@ fn nanos(moment: Timestamp) -> i64 {
 fn moment(nanos: i64) -> Timestamp {
     Timestamp::from_nanosecond(nanos.into()).unwrap_or(Timestamp::MAX)
 }
-
-mod group_ledger_stub;
-pub(crate) use group_ledger_stub::{GroupLedger, HeldEvent};

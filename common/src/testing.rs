@@ -34,10 +34,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "http")]
+mod caller;
 pub mod conformance;
 mod deliver;
+#[cfg(feature = "sql")]
+mod outbox;
 mod recording;
 pub mod sample;
 
+#[cfg(feature = "http")]
+pub use caller::{Caller, Reply};
 pub use deliver::{Envelope, Outcome, deliver};
+#[cfg(feature = "sql")]
+pub use outbox::{Unsent, outbox};
 pub use recording::{Published, RecordingPublisher};

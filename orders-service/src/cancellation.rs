@@ -68,3 +68,6 @@ async fn cancel_overdue(database: &Database, now: Timestamp) -> Result<(), Cance
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

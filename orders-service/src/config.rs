@@ -54,6 +54,10 @@ impl OrderTtl {
     /// Well below the 30 days for which a stream keeps what is due later.
     const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
+    /// Orders that are due when they are placed.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self(SignedDuration::ZERO);
+
     /// When an order that is placed now expires.
     pub(crate) fn from(self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.0).unwrap_or(Timestamp::MAX)

@@ -6,6 +6,8 @@
 
 mod cancellation;
 mod config;
+#[cfg(test)]
+mod fixture;
 mod listeners;
 mod order;
 mod routes;

@@ -11,3 +11,6 @@ pub(crate) use cancel_on_expiration::CancelOnExpiration;
 pub(crate) use complete_on_payment::CompleteOnPayment;
 pub(crate) use confirm_on_ticket_updated::ConfirmOnTicketUpdated;
 pub(crate) use record_on_refund::RecordOnRefund;
+
+#[cfg(test)]
+mod tests;

@@ -207,3 +207,6 @@ impl From<Titled> for OrderBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod api;
 mod broker;
+mod counted;
 mod facts;
 mod invariants;
 mod latency;
@@ -17,17 +18,20 @@ mod walk;
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::num::{NonZeroU8, NonZeroU32};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use common::http::{JwtKey, Stop, until_signalled};
+use orders_service::OrderTtl;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 use xtask::nats_server;
 
 use self::api::Api;
+use self::counted::Counted;
 use self::facts::{Databases, Facts};
 use self::invariants::Verdict;
 use self::plan::{Plan, Size};
@@ -41,8 +45,9 @@ use crate::duration;
 
 /// As a shell reports a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
+const STOPPING: &str = "stopping; Ctrl-C again ends it at once";
 /// How much longer than an order lives anybody waits for what must happen: the sweep of overdue orders included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Sell tickets to many buyers at once, through a whole system that runs for this, and check what
 /// must be true afterwards.
@@ -68,7 +73,7 @@ pub(crate) struct Args {
     seed: u64,
 
     /// How long an order may stay unpaid, as 5s or 2m [default: 5s, more with hundreds of buyers]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
     ttl: Option<Duration>,
 
     /// How many of each service run, on one database
@@ -84,13 +89,22 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// How a demo ended that did not fail.
+/// Reads what orders-service accepts.
+fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration::parse(text)?;
+    OrderTtl::try_from(ttl).map_err(|err| err.to_string())?;
+    Ok(ttl)
+}
+
+/// How a demo ended whose system had started.
 #[derive(Debug)]
 enum Ending {
     Sound,
     /// Some invariant is broken.
     Unsound,
     Interrupted,
+    /// The system did not hold out, or did not stop in order.
+    Broken(anyhow::Error),
 }
 
 impl Args {
@@ -100,18 +114,22 @@ impl Args {
     }
 
     fn screen(&self) -> Screen {
-        if self.json { Screen::Json } else { Screen::Text }
+        if self.json {
+            Screen::Json
+        } else {
+            Screen::Text
+        }
     }
 
     /// Everybody must come to pay in time, and five hundred at once take longer.
     fn ttl(&self) -> Duration {
         let by_buyers = Duration::from_millis(40) * self.buyers.get();
-        let bounded = by_buyers.clamp(Duration::from_secs(5), Duration::from_secs(60));
+        let bounded = by_buyers.clamp(Duration::from_secs(5), Duration::from_mins(1));
         self.ttl.unwrap_or(bounded)
     }
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Before there is a runtime, because it may take a while and then simply ends at Ctrl-C.
     let server = nats_server::locate()?;
     let setup = Setup {
@@ -120,12 +138,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         ttl: args.ttl(),
         replicas: args.replicas,
     };
-    let ending = run_in_folder(&args, &setup)?;
-    Ok(match ending {
-        Ending::Sound => ExitCode::SUCCESS,
-        Ending::Unsound => ExitCode::FAILURE,
-        Ending::Interrupted => ExitCode::from(INTERRUPTED),
-    })
+    match run_in_folder(args, &setup)? {
+        Ending::Sound => Ok(ExitCode::SUCCESS),
+        Ending::Unsound => Ok(ExitCode::FAILURE),
+        Ending::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+        Ending::Broken(err) => Err(err),
+    }
 }
 
 #[tokio::main]
@@ -133,7 +151,7 @@ async fn run_in_folder(args: &Args, setup: &Setup) -> anyhow::Result<Ending> {
     let folder = RunFolder::create()?;
     start_logging(&folder)?;
     let ending = until_signalled(|stop| run_system(args, setup, &folder, stop)).await?;
-    if let Ending::Unsound = ending {
+    if let Ending::Unsound | Ending::Broken(_) = ending {
         let kept = folder.keep();
         args.screen().say(format_args!(
             "Databases, streams and logs are left in {} until the next run.",
@@ -143,6 +161,7 @@ async fn run_in_folder(args: &Args, setup: &Setup) -> anyhow::Result<Ending> {
     Ok(ending)
 }
 
+/// Starts the system, and stops it in order however the demo ends.
 async fn run_system(
     args: &Args,
     setup: &Setup,
@@ -155,54 +174,79 @@ async fn run_system(
         started = System::start(setup, folder) => started?,
         () = &mut stop => return Ok(Ending::Interrupted),
     };
-    let screen = args.screen();
     introduce(args, setup, &system, begun);
-
-    let addresses = system.addresses().clone();
-    let client = system.client().clone();
-    let mut ending = tokio::select! {
-        report = sell_and_judge(args, setup, folder, &addresses, &client) => show(screen, report),
-        err = system.broken() => Err(err),
-        () = &mut stop => Ok(Ending::Interrupted),
-    };
-    if args.keep && matches!(ending, Ok(Ending::Sound | Ending::Unsound)) {
-        let walk = Walk::new(&addresses, &setup.jwt_key, setup.ttl)?;
-        screen.say(format_args!("\nThe system stays up until Ctrl-C.\n\n{walk}\n"));
-        tokio::select! {
-            err = system.broken() => ending = Err(err),
-            () = &mut stop => screen.say("stopping; Ctrl-C again ends it at once"),
-        }
-    }
-    if let Ok(Ending::Interrupted) = ending {
-        screen.say("stopping; Ctrl-C again ends it at once");
-    }
+    let ending = run_demo(args, setup, folder, &mut system, stop).await;
     let stopped = system.stop().await;
-    let ending = ending?;
-    stopped?;
-    Ok(ending)
+    Ok(match (ending, stopped) {
+        (Ok(ending @ (Ending::Unsound | Ending::Broken(_))), _) | (Ok(ending), Ok(())) => ending,
+        (Err(err), _) | (Ok(_), Err(err)) => Ending::Broken(err),
+    })
 }
 
-fn show(screen: Screen, report: anyhow::Result<Report>) -> anyhow::Result<Ending> {
-    let report = report?;
+async fn run_demo(
+    args: &Args,
+    setup: &Setup,
+    folder: &RunFolder,
+    system: &mut System,
+    mut stop: Pin<&mut Stop>,
+) -> anyhow::Result<Ending> {
+    let screen = args.screen();
+    let addresses = system.addresses().clone();
+    let client = system.client().clone();
+    let report = tokio::select! {
+        report = sell_and_judge(args, setup, folder, &addresses, &client) => report?,
+        err = system.broken() => return Err(err),
+        () = &mut stop => {
+            screen.say(STOPPING);
+            return Ok(Ending::Interrupted);
+        }
+    };
     match screen {
-        Screen::Text => screen.result(&report),
-        Screen::Json => screen.result(serde_json::to_string(&report)?),
+        Screen::Text => Screen::result(&report),
+        Screen::Json => Screen::result(serde_json::to_string(&report)?),
     }
-    Ok(if report.is_sound() { Ending::Sound } else { Ending::Unsound })
+    if args.keep {
+        let walk = Walk::new(&addresses, &setup.jwt_key, setup.ttl)?;
+        screen.say(format_args!(
+            "\nThe system stays up until Ctrl-C. To walk two tickets through it, as alice who sells and bob who\n\
+             buys, paste this into a second terminal, all of it (an order lives for {:?}; --ttl changes that):\n\n{walk}\n",
+            setup.ttl
+        ));
+        tokio::select! {
+            err = system.broken() => return Err(err),
+            () = stop => screen.say(STOPPING),
+        }
+    }
+    Ok(if report.is_sound() {
+        Ending::Sound
+    } else {
+        Ending::Unsound
+    })
 }
 
 fn introduce(args: &Args, setup: &Setup, system: &System, begun: Instant) {
-    let Args { tickets, buyers, seed, .. } = args;
+    let Args {
+        tickets,
+        buyers,
+        seed,
+        ..
+    } = args;
     let screen = args.screen();
     let version = &setup.server.version;
     let addresses = system.addresses();
-    screen.say(format_args!("nats-server {version} at {}", system.nats_url()));
+    screen.say(format_args!(
+        "nats-server {version} at {}",
+        system.nats_url()
+    ));
     for (service, replicas) in [
         ("tickets-service", &addresses.tickets),
         ("orders-service", &addresses.orders),
         ("payments-service", &addresses.payments),
     ] {
-        let replicas: Vec<_> = replicas.iter().map(|addr| format!("http://{addr}")).collect();
+        let replicas: Vec<_> = replicas
+            .iter()
+            .map(|addr| format!("http://{addr}"))
+            .collect();
         screen.say(format_args!("{service:<17} at {}", replicas.join(" and ")));
     }
     let (seconds, ttl) = (begun.elapsed().as_secs_f64(), setup.ttl);
@@ -221,42 +265,44 @@ async fn sell_and_judge(
 ) -> anyhow::Result<Report> {
     let begun = Instant::now();
     let screen = args.screen();
-    let size = Size { tickets: args.tickets, buyers: args.buyers };
+    let size = Size {
+        tickets: args.tickets,
+        buyers: args.buyers,
+    };
     let plan = Plan::new(size, args.seed);
     let api = Api::new(addresses.clone(), setup.jwt_key.clone());
     let sale = Sale::new(&api, setup.ttl + PATIENCE);
 
     let phase = screen.phase("listing", plan.tickets.len());
     let offers = sale.list(&plan, &phase).await;
-    phase.end(format_args!("{} tickets", offers.len()));
+    phase.end(Counted(offers.len(), "ticket"));
 
     let phase = screen.phase("selling", offers.len());
     let offered = offers.len();
     sale.sell(offers, args.buyers, &phase).await;
-    phase.end(format_args!("{offered} tickets to {} buyers", args.buyers));
+    let buyers = args.buyers.get() as usize;
+    phase.end(format_args!(
+        "{} to {}",
+        Counted(offered, "ticket"),
+        Counted(buyers, "buyer")
+    ));
     let account = sale.into_account();
 
-    let databases = Databases::open(folder).await?;
+    let databases = Databases::open(folder.path()).await?;
     let broker = broker::Broker::new(client);
     let phase = screen.phase("settling", 0);
-    settle::until_quiet(&databases, &broker, setup.ttl + PATIENCE).await?;
+    settle::until_quiet(&databases, &broker, setup.ttl + PATIENCE, &phase).await?;
     phase.end("outboxes, consumers, orders and payments");
 
     let facts = Facts::read(&databases, &broker).await?;
     Ok(report(args, &api, account, &facts, begun))
 }
 
-fn report(
-    args: &Args,
-    api: &Api,
-    sale: sale::Account,
-    facts: &Facts,
-    begun: Instant,
-) -> Report {
+fn report(args: &Args, api: &Api, sale: sale::Account, facts: &Facts, begun: Instant) -> Report {
     let mut invariants = invariants::judge(facts);
     invariants.push(Verdict::new(
         "every answer was as the API's contract says",
-        format!("{} requests", api.sent()),
+        Counted(api.sent(), "request").to_string(),
         sale.unexpected.clone(),
     ));
     let (published_to_handled, written_to_handled) = facts.latencies();

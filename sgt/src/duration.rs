@@ -5,9 +5,7 @@ use jiff::SignedDuration;
 /// Reads `500ms`, `5s`, `15m` or `1h 30m`: longer than nothing.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let example = "expected for example 5s, 15m or 1h";
-    let signed: SignedDuration = text
-        .parse()
-        .map_err(|err| format!("{err}; {example}"))?;
+    let signed: SignedDuration = text.parse().map_err(|err| format!("{err}; {example}"))?;
     Duration::try_from(signed)
         .ok()
         .filter(|duration| !duration.is_zero())
@@ -27,8 +25,8 @@ mod tests {
     fn duration_has_a_unit_and_is_longer_than_nothing() {
         check("500ms", Some(Duration::from_millis(500)));
         check("5s", Some(Duration::from_secs(5)));
-        check("15m", Some(Duration::from_secs(900)));
-        check("1h30m", Some(Duration::from_secs(5400)));
+        check("15m", Some(Duration::from_mins(15)));
+        check("1h30m", Some(Duration::from_mins(90)));
         check("5", None);
         check("0s", None);
         check("-5s", None);

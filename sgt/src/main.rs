@@ -28,7 +28,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(without_separator(env::args_os()));
-    let outcome = match cli.command {
+    let outcome = match &cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Provision(args) => provision::run(args),
         Command::Token(args) => token::run(args),

@@ -21,7 +21,7 @@ Variables without a flag:
 #[derive(Debug, clap::Args)]
 #[command(after_help = VARIABLES)]
 pub(crate) struct Args {
-    /// NATS servers, one or several, separated by commas [default: nats://127.0.0.1:4222]
+    /// NATS servers, one or several, separated by commas [default: `nats://127.0.0.1:4222`]
     #[arg(long, env, value_name = "URL", hide_env_values = true)]
     nats_url: Option<String>,
 
@@ -36,9 +36,9 @@ pub(crate) struct Args {
 }
 
 #[tokio::main]
-pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut config = ClientConfig::from_env("sgt")?;
-    if let Some(url) = &args.nats_url {
+    if let Some(url) = args.nats_url.as_deref().filter(|url| !url.is_empty()) {
         config = config.url(url);
     }
     let client = build_client(&config).await.context("NATS cannot be used")?;

@@ -2,6 +2,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use common::events::UserId;
 use common::http::JwtKey;
 
@@ -9,9 +10,8 @@ use crate::duration;
 
 /// Print a token that signs a user in: for development.
 ///
-///   curl -H "Authorization: Bearer $(sgt token --user alice)" http://127.0.0.1:3002/api/orders
+/// `curl -H "Authorization: Bearer $(sgt token --user alice)" http://127.0.0.1:3002/api/orders`
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// Who is signed in: 1 to 128 printable ASCII characters
     #[arg(long, value_name = "NAME")]
@@ -36,8 +36,9 @@ impl std::fmt::Debug for Args {
     }
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let token = JwtKey::new(&args.jwt_key)?.mint(&args.user, args.ttl);
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let key = JwtKey::new(&args.jwt_key).context("JWT_KEY cannot be used")?;
+    let token = key.mint(&args.user, args.ttl);
     writeln!(io::stdout().lock(), "{token}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,8 @@
 //! not cancelled. What becomes of a ticket is published as `ticket:created` and `ticket:updated`.
 
 mod config;
+#[cfg(test)]
+mod fixture;
 mod listeners;
 mod routes;
 mod store;

@@ -22,3 +22,6 @@ async fn publish(change: Change, tx: &mut Tx<'_>) -> Result<(), Failure> {
         Change::SoldToAnother(sold) => Err(Failure::reject(sold)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,6 @@ impl From<Ticket> for TicketBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

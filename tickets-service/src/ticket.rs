@@ -152,3 +152,71 @@ impl From<&Ticket> for TicketUpdated {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<&str, InvalidTitle>) {
+        let title = Title::try_from(text.to_owned());
+        assert_eq!(
+            title.as_ref().map(Title::as_str).map_err(|&err| err),
+            expected
+        );
+    }
+
+    #[test]
+    fn title_is_trimmed_and_bounded() {
+        check("  a b ", Ok("a b"));
+        check(&"é".repeat(200), Ok(&"é".repeat(200)));
+        check(&"é".repeat(201), Err(InvalidTitle::Length));
+        check("", Err(InvalidTitle::Length));
+        check("\u{3000}\n", Err(InvalidTitle::Length));
+        check("a\u{0}", Err(InvalidTitle::ControlCharacter));
+        check("a\u{7f}b", Err(InvalidTitle::ControlCharacter));
+    }
+
+    fn orders() -> Vec<OrderId> {
+        (0..6).map(|_| OrderId::new()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn holder_stays_while_it_stands_else_the_oldest_takes_its_place(
+            present in proptest::collection::vec(any::<bool>(), 6),
+            holder in 0_usize..6,
+        ) {
+            let orders = orders();
+            let standing: Vec<_> = orders.iter().zip(&present).rev()
+                .filter(|&(_, &present)| present).map(|(&order, _)| order).collect();
+            let oldest = orders.iter().copied().find(|order| standing.contains(order));
+
+            let next = State::Reserved(orders[holder]).given(&standing);
+            if present[holder] {
+                prop_assert_eq!(next, State::Reserved(orders[holder]));
+            } else {
+                prop_assert_eq!(next.holder(), oldest);
+            }
+            prop_assert_eq!(State::ForSale.given(&standing).holder(), oldest);
+            let sold = State::Sold(orders[holder]);
+            prop_assert_eq!(sold.given(&standing), sold);
+        }
+    }
+
+    #[test]
+    fn ticket_is_sold_to_whoever_paid_first_and_to_nobody_else() {
+        let (first, second) = (OrderId::new(), OrderId::new());
+        for state in [
+            State::ForSale,
+            State::Reserved(first),
+            State::Reserved(second),
+        ] {
+            assert_eq!(state.completed(first), Ok(State::Sold(first)));
+        }
+        assert_eq!(State::Sold(first).completed(first), Ok(State::Sold(first)));
+        assert!(State::Sold(first).completed(second).is_err());
+    }
+}

@@ -139,3 +139,6 @@ struct Reported {
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     ApiError::Internal("handler panicked".into()).into_response()
 }
+
+#[cfg(test)]
+mod tests;

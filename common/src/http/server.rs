@@ -125,3 +125,6 @@ pub fn announce(service: QueueGroup, addr: SocketAddr) -> io::Result<()> {
     writeln!(stdout, "{service} listening on http://{addr}")?;
     stdout.flush()
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ const CLEAN: Duration = Duration::from_secs(60 * 60);
 /// How long a predecessor may take before it is asked whether it can still come.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// How many held events one sweep takes up.
-const BATCH: i64 = 100;
+const BATCH: u32 = 100;
 
 /// Whether the successor may be tried at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

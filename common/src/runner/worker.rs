@@ -115,24 +115,24 @@ impl Worker {
         self.settle(received).instrument(span).await
     }
 
+    /// Rare paths are boxed: they would make the future of every delivery as large as their own.
     async fn settle(&self, mut received: Received) -> Outcome {
         let Some((&channel, handler)) = self.handlers.get_key_value(received.channel.as_str())
         else {
             let reason = format!("no listener for channel `{}`", received.channel);
-            return self.unknown(&received, &received.headers, reason).await;
+            return Box::pin(self.unknown(&received, &received.headers, reason)).await;
         };
         let key = match Key::new(received.key.as_str()) {
             Ok(key) => key,
             Err(err) => {
-                return self
-                    .bury(
-                        &received,
-                        &received.headers,
-                        Kind::Undecodable,
-                        err.to_string(),
-                        1,
-                    )
-                    .await;
+                return Box::pin(self.bury(
+                    &received,
+                    &received.headers,
+                    Kind::Undecodable,
+                    err.to_string(),
+                    1,
+                ))
+                .await;
             }
         };
         let begun = self
@@ -144,15 +144,14 @@ impl Worker {
         let attempt = begun.number;
         if attempt > self.policy.max_attempts().get() {
             let reason = "attempts are used up: the last handler never came back".to_owned();
-            return self
-                .bury(
-                    &received,
-                    &received.headers,
-                    Kind::Exhausted,
-                    reason,
-                    attempt - 1,
-                )
-                .await;
+            return Box::pin(self.bury(
+                &received,
+                &received.headers,
+                Kind::Exhausted,
+                reason,
+                attempt - 1,
+            ))
+            .await;
         }
         let incoming = Incoming {
             metadata: Arc::new(Metadata::read(
@@ -179,14 +178,14 @@ impl Worker {
                 Outcome::Acked
             }
             Judgement::Dead { kind, reason } => {
-                self.bury(received, headers, kind, reason, attempt).await
+                Box::pin(self.bury(received, headers, kind, reason, attempt)).await
             }
             Judgement::Again { after, reason } => {
-                self.failed(received, headers, begun, after, reason).await
+                Box::pin(self.failed(received, headers, begun, after, reason)).await
             }
             Judgement::Unknown { reason } => {
                 self.undo(received, begun).await;
-                self.unknown(received, headers, reason).await
+                Box::pin(self.unknown(received, headers, reason)).await
             }
         }
     }
@@ -205,7 +204,7 @@ impl Worker {
     async fn after_ack(&self, handled: Handled, metadata: &Metadata) {
         match handled {
             #[cfg(feature = "sql")]
-            Handled::Done => self.release(metadata.key()).await,
+            Handled::Done => Box::pin(self.release(metadata.key())).await,
             #[cfg(not(feature = "sql"))]
             Handled::Done => tracing::trace!(key = %metadata.key(), "handled"),
             Handled::Duplicate | Handled::AlreadyApplied | Handled::Held => {
@@ -235,10 +234,7 @@ impl Worker {
                 tracing::warn!(attempt, ?delay, %reason, "delivery failed");
                 self.nak(received, delay + jitter(delay / 4)).await
             }
-            None => {
-                self.bury(received, headers, Kind::Exhausted, reason, attempt)
-                    .await
-            }
+            None => Box::pin(self.bury(received, headers, Kind::Exhausted, reason, attempt)).await,
         }
     }
 
@@ -255,13 +251,13 @@ impl Worker {
             tracing::debug!(%reason, "handed back");
             return self.nak(received, HAND_BACK).await;
         }
-        self.bury(
+        Box::pin(self.bury(
             received,
             headers,
             Kind::Unknown,
             reason,
             received.deliveries,
-        )
+        ))
         .await
     }
 
@@ -359,7 +355,7 @@ impl Worker {
         let connection = self.client.connection();
         if let Err(err) = connection.nats.publish(reply.clone(), words).await {
             tracing::debug!(error = %Chain(&err), "not said; the message comes again");
-            self.client.revive(&connection).await;
+            Box::pin(self.client.revive(&connection)).await;
         }
     }
 

@@ -59,10 +59,8 @@ impl Target {
         let unsupported = || DatabaseError::Unsupported {
             url: without_secrets(url),
         };
-        if let Some(path) = sqlite_path(url) {
-            if !cfg!(feature = "sqlite") {
-                return Err(unsupported());
-            }
+        if let Some(rest) = after_sqlite(url) {
+            let path = file_named(rest).filter(|_| cfg!(feature = "sqlite"));
             return path.map(Self::Sqlite).ok_or_else(unsupported);
         }
         if !cfg!(feature = "postgres")
@@ -125,24 +123,25 @@ impl Target {
     }
 }
 
-/// The path of an SQLite URL; `Some(None)` if it names no file.
-fn sqlite_path(url: &str) -> Option<Option<PathBuf>> {
-    let rest = url
-        .strip_prefix("sqlite://")
-        .or_else(|| url.strip_prefix("sqlite:"))?;
-    let (named, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let path = percent_decode_str(named).decode_utf8().ok();
-    Some(
-        path.filter(|path| !path.is_empty() && *path != ":memory:")
-            .filter(|_| !query.contains("mode=memory"))
-            .and_then(|path| std::path::absolute(&*path).ok()),
-    )
+/// What an SQLite URL says behind its scheme. `None`: it is no SQLite URL.
+fn after_sqlite(url: &str) -> Option<&str> {
+    url.strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"))
+}
+
+/// The file that [`after_sqlite`] names. `None`: it names none, but memory.
+fn file_named(rest: &str) -> Option<PathBuf> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.is_empty() || path == ":memory:" || query.contains("mode=memory") {
+        return None;
+    }
+    std::path::absolute(&*percent_decode_str(path).decode_utf8().ok()?).ok()
 }
 
 /// The URL with nothing that could be a secret: whom and where, or the scheme alone.
 fn without_secrets(url: &str) -> String {
     let scheme = url.split(':').next().unwrap_or_default();
-    if let Some(Some(path)) = sqlite_path(url) {
+    if let Some(path) = after_sqlite(url).and_then(file_named) {
         return format!("sqlite://{}", path.display());
     }
     let parsed = url.parse::<AnyConnectOptions>().ok();
@@ -315,7 +314,7 @@ mod tests {
 
     #[test]
     fn sqlite_url_names_a_file() {
-        let path = |url| sqlite_path(url).unwrap();
+        let path = |url| file_named(after_sqlite(url).unwrap());
         assert_eq!(path("sqlite:///tmp/a b.db"), Some("/tmp/a b.db".into()));
         assert_eq!(path("sqlite:///tmp/a%20b.db"), Some("/tmp/a b.db".into()));
         assert!(path("sqlite://data/a.db").unwrap().ends_with("data/a.db"));
@@ -328,6 +327,6 @@ mod tests {
         ] {
             assert_eq!(path(memory), None, "{memory}");
         }
-        assert_eq!(sqlite_path("postgres://db/a"), None);
+        assert_eq!(after_sqlite("postgres://db/a"), None);
     }
 }

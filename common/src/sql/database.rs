@@ -1,6 +1,4 @@
-use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyPool, SqlSafeStr as _};
@@ -20,7 +18,8 @@ pub struct Database {
     reader: AnyPool,
     backend: Backend,
     committed: watch::Sender<()>,
-    url: Arc<Url>,
+    #[cfg(feature = "postgres")]
+    url: std::sync::Arc<Url>,
 }
 
 /// Which database it is.
@@ -34,16 +33,12 @@ pub enum Backend {
 }
 
 /// May hold a password, and is never shown.
-struct Url(
-    #[cfg_attr(
-        not(feature = "postgres"),
-        expect(dead_code, reason = "only PostgreSQL is listened to")
-    )]
-    String,
-);
+#[cfg(feature = "postgres")]
+struct Url(String);
 
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+#[cfg(feature = "postgres")]
+impl std::fmt::Debug for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Url(…)")
     }
 }
@@ -76,7 +71,8 @@ impl Database {
             reader,
             backend,
             committed: watch::Sender::new(()),
-            url: Arc::new(Url(url.to_owned())),
+            #[cfg(feature = "postgres")]
+            url: std::sync::Arc::new(Url(url.to_owned())),
         };
         let migrations = [outbox, include_str!("schema/events.sql")];
         database
@@ -260,4 +256,5 @@ pub enum DatabaseError {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests;

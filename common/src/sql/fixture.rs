@@ -104,8 +104,8 @@ const POSTGRES: &str = "TEST_POSTGRES_URL";
 
 /// A database that is gone when its test is over (on PostgreSQL: with the server).
 pub(super) struct Scratch {
-    pub(super) folder: TempDir,
-    pub(super) url: String,
+    _folder: TempDir,
+    url: String,
 }
 
 impl Scratch {
@@ -115,7 +115,10 @@ impl Scratch {
             Ok(server) if cfg!(feature = "postgres") => create_on(&server).await,
             _ => format!("sqlite://{}/folder/bank.db", folder.path().display()),
         };
-        Self { folder, url }
+        Self {
+            _folder: folder,
+            url,
+        }
     }
 
     pub(super) async fn open(&self) -> Database {
@@ -127,7 +130,7 @@ impl Scratch {
         database
             .migrate(
                 "bank",
-                &["CREATE TABLE entries (account TEXT NOT NULL, amount BIGINT NOT NULL)"],
+                &["CREATE TABLE entries (account TEXT NOT NULL, number BIGINT NOT NULL, amount BIGINT NOT NULL)"],
             )
             .await
             .unwrap();
@@ -211,7 +214,9 @@ impl TransactionalListener for WriteAndFail {
 }
 
 pub(super) async fn enter(tx: &mut Tx<'_>, account: &str, amount: i64) -> Result<(), Failure> {
-    sqlx::query("INSERT INTO entries (account, amount) VALUES ($1, $2)")
+    let sql = "INSERT INTO entries (account, number, amount)
+        SELECT $1, (SELECT count(*) FROM entries WHERE account = $1), $2";
+    sqlx::query(sql)
         .bind(account)
         .bind(amount)
         .execute(tx.connection())
@@ -221,12 +226,7 @@ pub(super) async fn enter(tx: &mut Tx<'_>, account: &str, amount: i64) -> Result
 
 /// The amounts of an account, in the order in which they were entered.
 pub(super) async fn entries(database: &Database, account: &str) -> Vec<i64> {
-    let order = match database.backend() {
-        super::Backend::Sqlite => "rowid",
-        super::Backend::Postgres => "ctid",
-    };
-    let sql = format!("SELECT amount FROM entries WHERE account = $1 ORDER BY {order}");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+    sqlx::query_scalar("SELECT amount FROM entries WHERE account = $1 ORDER BY number")
         .bind(account)
         .fetch_all(database.reader())
         .await

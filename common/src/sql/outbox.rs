@@ -146,6 +146,8 @@ pub(super) struct Page<'p> {
     pub(super) limit: usize,
     /// But not these, which are in memory.
     pub(super) but: &'p [i64],
+    /// Nor those of these lanes, which have enough in memory.
+    pub(super) but_lanes: &'p [Lane],
     /// Nor those of these streams, which take nothing now.
     pub(super) but_streams: &'p [&'p str],
 }
@@ -160,13 +162,23 @@ pub(super) async fn read(pool: &AnyPool, page: &Page<'_>) -> Result<Vec<Waiting>
         // Writing to a string cannot fail.
         let _ = write!(sql, " AND position NOT IN ({})", list(page.but));
     }
-    for number in 0..page.but_streams.len() {
-        let _ = write!(sql, " AND stream <> ${}", number + 2);
+    let mut parameter = 1;
+    for _ in page.but_lanes {
+        let (stream, key) = (parameter + 1, parameter + 2);
+        let _ = write!(sql, " AND NOT (stream = ${stream} AND key = ${key})");
+        parameter = key;
+    }
+    for _ in page.but_streams {
+        parameter += 1;
+        let _ = write!(sql, " AND stream <> ${parameter}");
     }
     let _ = write!(sql, " ORDER BY position LIMIT {}", page.limit);
     let mut query = sqlx::query(AssertSqlSafe(sql))
         .persistent(page.but.is_empty())
         .bind(page.after);
+    for lane in page.but_lanes {
+        query = query.bind(lane.stream.as_str()).bind(lane.key.as_str());
+    }
     for stream in page.but_streams {
         query = query.bind(*stream);
     }

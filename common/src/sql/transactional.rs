@@ -143,4 +143,5 @@ impl<L: TransactionalListener> InTransaction<L> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests;

@@ -19,11 +19,11 @@ use tokio::time::timeout;
 use super::plan::Person;
 
 /// As many requests as this are under way at once, so that neither connections nor files run out.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 /// Long enough for a service that waits for its gateway.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Outlives every demo but one that is kept up overnight.
-pub(super) const SIGNED_IN_FOR: Duration = Duration::from_secs(12 * 3600);
+pub(super) const SIGNED_IN_FOR: Duration = Duration::from_hours(12);
 
 /// Where the replicas of each service answer HTTP.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +79,7 @@ impl Api {
     pub(super) fn new(addresses: Addresses, jwt: JwtKey) -> Self {
         Self {
             client: Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(AT_ONCE)
+                .pool_max_idle_per_host(AT_ONCE / 2)
                 .build_http(),
             addresses,
             jwt,
@@ -100,8 +100,14 @@ impl Api {
         price: u32,
     ) -> anyhow::Result<Answer> {
         let body = json!({ "title": title, "price": price });
-        self.send(Method::POST, &self.addresses.tickets, "/api/tickets", seller, Some(&body))
-            .await
+        self.send(
+            Method::POST,
+            &self.addresses.tickets,
+            "/api/tickets",
+            seller,
+            Some(&body),
+        )
+        .await
     }
 
     pub(super) async fn change_ticket(
@@ -113,14 +119,26 @@ impl Api {
     ) -> anyhow::Result<Answer> {
         let path = format!("/api/tickets/{ticket}");
         let body = json!({ "title": title, "price": price });
-        self.send(Method::PUT, &self.addresses.tickets, &path, seller, Some(&body))
-            .await
+        self.send(
+            Method::PUT,
+            &self.addresses.tickets,
+            &path,
+            seller,
+            Some(&body),
+        )
+        .await
     }
 
     pub(super) async fn order(&self, buyer: Person, ticket: &str) -> anyhow::Result<Answer> {
         let body = json!({ "ticketId": ticket });
-        self.send(Method::POST, &self.addresses.orders, "/api/orders", buyer, Some(&body))
-            .await
+        self.send(
+            Method::POST,
+            &self.addresses.orders,
+            "/api/orders",
+            buyer,
+            Some(&body),
+        )
+        .await
     }
 
     pub(super) async fn show_order(&self, buyer: Person, order: &str) -> anyhow::Result<Answer> {
@@ -142,8 +160,14 @@ impl Api {
         card: Card,
     ) -> anyhow::Result<Answer> {
         let body = json!({ "orderId": order, "token": card.token() });
-        self.send(Method::POST, &self.addresses.payments, "/api/payments", buyer, Some(&body))
-            .await
+        self.send(
+            Method::POST,
+            &self.addresses.payments,
+            "/api/payments",
+            buyer,
+            Some(&body),
+        )
+        .await
     }
 
     async fn send(

@@ -79,7 +79,9 @@ impl Broker {
     pub(super) async fn events(&self) -> anyhow::Result<Vec<Event>> {
         let mut events = Vec::new();
         for name in streams() {
-            let channels = Subjects::ALL.iter().filter(|subject| subject.stream().as_str() == name);
+            let channels = Subjects::ALL
+                .iter()
+                .filter(|subject| subject.stream().as_str() == name);
             let filters = channels.map(|subject| format!("{subject}.*")).collect();
             let messages = self.read(name, filters).await?;
             for message in &messages {
@@ -126,9 +128,12 @@ impl Broker {
 
 impl Event {
     fn read(message: &Message) -> anyhow::Result<Self> {
-        let (channel, key) = message.subject.split_once('.').context("subject without a key")?;
+        let (channel, key) = message
+            .subject
+            .split_once('.')
+            .context("subject without a key")?;
         let info = message.info().map_err(anyhow::Error::from_boxed)?;
-        let stored = i128::from(info.published.unix_timestamp_nanos());
+        let stored = info.published.unix_timestamp_nanos();
         let text = |name| header(message, name).unwrap_or_default().to_owned();
         Ok(Self {
             subject: channel.parse()?,
@@ -145,5 +150,8 @@ fn header<'m>(message: &'m Message, name: &str) -> Option<&'m str> {
 }
 
 fn streams() -> BTreeSet<&'static str> {
-    Subjects::ALL.iter().map(|subject| subject.stream().as_str()).collect()
+    Subjects::ALL
+        .iter()
+        .map(|subject| subject.stream().as_str())
+        .collect()
 }

@@ -11,7 +11,6 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRo
 
 use super::broker::{Broker, Consumer, Event};
 use super::latency::Latencies;
-use super::run_folder::RunFolder;
 use super::system::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
 
 /// Everything that is known when all is quiet: rows, ledger and streams, as they are stored.
@@ -25,6 +24,8 @@ pub(super) struct Facts {
     pub(super) titles: Vec<Title>,
     /// orders-service.
     pub(super) orders: Vec<Order>,
+    /// orders-service.
+    pub(super) money: Vec<Money>,
     /// payments-service.
     pub(super) order_replicas: Vec<Order>,
     /// payments-service.
@@ -66,6 +67,8 @@ pub(super) enum TicketState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TicketReplica {
     pub(super) id: String,
+    pub(super) version: i64,
+    pub(super) title: String,
     pub(super) price: i64,
     /// The order that has reserved or bought it.
     pub(super) order: Option<String>,
@@ -75,6 +78,16 @@ pub(super) struct TicketReplica {
 pub(super) struct Title {
     pub(super) ticket: String,
     pub(super) text: String,
+}
+
+/// What orders-service was told of the money for an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Money {
+    pub(super) order: String,
+    /// The payment, if the order is complete.
+    pub(super) payment: Option<String>,
+    /// The refund, if it came too late.
+    pub(super) refund: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +109,7 @@ pub(super) enum OrderState {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Payment {
+    pub(super) id: String,
     pub(super) order: String,
     pub(super) amount: i64,
     pub(super) state: PaymentState,
@@ -147,12 +161,13 @@ pub(super) struct Databases {
 }
 
 impl Databases {
-    pub(super) async fn open(folder: &RunFolder) -> anyhow::Result<Self> {
+    pub(super) async fn open(folder: &Path) -> anyhow::Result<Self> {
+        let ledger = format!("sqlite://{}", folder.join(LEDGER_DB).display());
         Ok(Self {
-            tickets: open(&folder.path().join(TICKETS_DB)).await?,
-            orders: open(&folder.path().join(ORDERS_DB)).await?,
-            payments: open(&folder.path().join(PAYMENTS_DB)).await?,
-            ledger: SandboxLedger::open(&folder.database(LEDGER_DB)).await?,
+            tickets: open(&folder.join(TICKETS_DB)).await?,
+            orders: open(&folder.join(ORDERS_DB)).await?,
+            payments: open(&folder.join(PAYMENTS_DB)).await?,
+            ledger: SandboxLedger::open(&ledger).await?,
         })
     }
 
@@ -179,35 +194,60 @@ impl Databases {
 
 impl Facts {
     pub(super) async fn read(databases: &Databases, broker: &Broker) -> anyhow::Result<Self> {
-        let Databases { tickets, orders, payments, ledger } = databases;
-        let mut facts = Self {
-            tickets: rows(tickets, "SELECT * FROM tickets ORDER BY id", Ticket::read).await?,
-            ticket_replicas: rows(orders, "SELECT * FROM tickets ORDER BY id", TicketReplica::read)
-                .await?,
-            titles: rows(payments, "SELECT * FROM tickets ORDER BY id", Title::read).await?,
-            orders: rows(orders, "SELECT * FROM orders ORDER BY id", Order::read).await?,
-            order_replicas: rows(payments, "SELECT * FROM orders ORDER BY id", Order::read).await?,
-            payments: rows(payments, "SELECT * FROM payments ORDER BY id", Payment::read).await?,
-            charges: charges(ledger).await?,
-            refunds: refunds(ledger).await?,
+        Ok(Self {
             events: broker.events().await?,
             consumers: broker.consumers().await?,
             dead_letters: broker.dead_letters().await?,
+            ..Self::read_databases(databases).await?
+        })
+    }
+
+    pub(super) async fn read_databases(databases: &Databases) -> anyhow::Result<Self> {
+        let Databases {
+            tickets,
+            orders,
+            payments,
+            ledger,
+        } = databases;
+        let all_tickets = "SELECT * FROM tickets ORDER BY id";
+        let all_orders = "SELECT * FROM orders ORDER BY id";
+        let mut facts = Self {
+            tickets: rows(tickets, all_tickets, Ticket::read).await?,
+            ticket_replicas: rows(orders, all_tickets, TicketReplica::read).await?,
+            titles: rows(payments, all_tickets, Title::read).await?,
+            orders: rows(orders, all_orders, Order::read).await?,
+            money: rows(orders, all_orders, Money::read).await?,
+            order_replicas: rows(payments, all_orders, Order::read).await?,
+            payments: rows(
+                payments,
+                "SELECT * FROM payments ORDER BY id",
+                Payment::read,
+            )
+            .await?,
+            charges: charges(ledger).await?,
+            refunds: refunds(ledger).await?,
             ..Self::default()
         };
         for (service, pool) in databases.by_service() {
-            facts.unsent.insert(service, count(pool, "event_outbox").await?);
+            facts
+                .unsent
+                .insert(service, count(pool, "event_outbox").await?);
             facts.held.insert(service, count(pool, "event_held").await?);
             let inbox = "SELECT source, event_id, applied_at FROM event_inbox";
-            facts.handled.extend(rows(pool, inbox, Handled::read).await?);
+            facts
+                .handled
+                .extend(rows(pool, inbox, Handled::read).await?);
         }
         Ok(facts)
     }
 
     /// How long events took from stream to handler, and from outbox to handler.
     pub(super) fn latencies(&self) -> (Latencies, Latencies) {
-        let events: BTreeMap<_, _> =
-            self.events.iter().map(|event| (&event.identity, event)).collect();
+        let events: BTreeMap<_, _> = self
+            .events
+            .iter()
+            .map(|event| (&event.identity, event))
+            .collect();
         let mut from_stream = Vec::new();
         let mut from_outbox = Vec::new();
         for handled in &self.handled {
@@ -297,6 +337,8 @@ impl Ticket {
     pub(super) fn replica(&self) -> TicketReplica {
         TicketReplica {
             id: self.id.clone(),
+            version: self.version,
+            title: self.title.clone(),
             price: self.price,
             order: match &self.state {
                 TicketState::ForSale => None,
@@ -310,6 +352,8 @@ impl TicketReplica {
     fn read(row: &SqliteRow) -> anyhow::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
+            version: row.try_get("version")?,
+            title: row.try_get("title")?,
             price: row.try_get("price")?,
             order: row.try_get("order_id")?,
         })
@@ -342,9 +386,20 @@ impl Order {
     }
 }
 
+impl Money {
+    fn read(row: &SqliteRow) -> anyhow::Result<Self> {
+        Ok(Self {
+            order: row.try_get("id")?,
+            payment: row.try_get("payment_id")?,
+            refund: row.try_get("refund_id")?,
+        })
+    }
+}
+
 impl Payment {
     fn read(row: &SqliteRow) -> anyhow::Result<Self> {
         Ok(Self {
+            id: row.try_get("id")?,
             order: row.try_get("order_id")?,
             amount: row.try_get("amount")?,
             state: match row.try_get("status")? {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use common::{SubjectSet as _, Subjects};
 use serde::Serialize;
 
+use super::counted::Counted;
 use super::facts::{Facts, Order, OrderState, Payment, PaymentState, TicketState};
 
 /// Something that must be true when all is quiet, and whether it is.
@@ -28,6 +29,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Verdict> {
         charges_complete_or_refunded(facts),
         nobody_charged_twice(facts),
         ledger_agrees(facts),
+        orders_know_their_money(facts),
         every_change_published(facts),
         outboxes_empty(facts),
         consumers_caught_up(facts),
@@ -55,7 +57,10 @@ fn no_ticket_sold_twice(facts: &Facts) -> Verdict {
         .filter(|order| order.state != OrderState::Cancelled)
         .map(|order| (order.ticket.as_str(), order.id.as_str()));
     for (ticket, orders) in shared(standing) {
-        broken.push(format!("ticket {ticket} has orders {}", orders.join(" and ")));
+        broken.push(format!(
+            "ticket {ticket} has orders {}",
+            orders.join(" and ")
+        ));
     }
 
     let ticket_of: BTreeMap<_, _> = facts
@@ -63,18 +68,29 @@ fn no_ticket_sold_twice(facts: &Facts) -> Verdict {
         .iter()
         .map(|order| (order.id.as_str(), order.ticket.as_str()))
         .collect();
-    let refunded: BTreeSet<_> = facts.refunds.iter().map(|refund| refund.charge.as_str()).collect();
+    let refunded: BTreeSet<_> = facts
+        .refunds
+        .iter()
+        .map(|refund| refund.charge.as_str())
+        .collect();
     let kept = facts
         .charges
         .iter()
         .filter(|charge| !refunded.contains(charge.id.as_str()))
         .filter_map(|charge| Some((*ticket_of.get(charge.order.as_str())?, charge.id.as_str())));
     for (ticket, charges) in shared(kept) {
-        broken.push(format!("ticket {ticket} is paid by charges {}", charges.join(" and ")));
+        broken.push(format!(
+            "ticket {ticket} is paid by charges {}",
+            charges.join(" and ")
+        ));
     }
     Verdict::new(
         "no ticket sold twice",
-        format!("{} tickets, {} orders", facts.tickets.len(), facts.orders.len()),
+        format!(
+            "{}, {}",
+            Counted(facts.tickets.len(), "ticket"),
+            Counted(facts.orders.len(), "order")
+        ),
         broken,
     )
 }
@@ -87,10 +103,20 @@ fn tickets_agree(facts: &Facts) -> Verdict {
     compare(
         &mut broken,
         "ticket",
-        ("tickets-service", owned.iter().map(|(id, ticket)| (*id, ticket.replica())).collect()),
+        (
+            "tickets-service",
+            owned
+                .iter()
+                .map(|(id, ticket)| (*id, ticket.replica()))
+                .collect(),
+        ),
         (
             "orders-service",
-            facts.ticket_replicas.iter().map(|ticket| (ticket.id.as_str(), ticket.clone())).collect(),
+            facts
+                .ticket_replicas
+                .iter()
+                .map(|ticket| (ticket.id.as_str(), ticket.clone()))
+                .collect(),
         ),
     );
     compare(
@@ -98,11 +124,18 @@ fn tickets_agree(facts: &Facts) -> Verdict {
         "title of ticket",
         (
             "tickets-service",
-            owned.iter().map(|(id, ticket)| (*id, ticket.title.as_str())).collect(),
+            owned
+                .iter()
+                .map(|(id, ticket)| (*id, ticket.title.as_str()))
+                .collect(),
         ),
         (
             "payments-service",
-            facts.titles.iter().map(|title| (title.ticket.as_str(), title.text.as_str())).collect(),
+            facts
+                .titles
+                .iter()
+                .map(|title| (title.ticket.as_str(), title.text.as_str()))
+                .collect(),
         ),
     );
 
@@ -126,7 +159,7 @@ fn tickets_agree(facts: &Facts) -> Verdict {
     }
     Verdict::new(
         "every ticket's state agrees across the three services",
-        format!("{} tickets", owned.len()),
+        Counted(owned.len(), "ticket").to_string(),
         broken,
     )
 }
@@ -138,11 +171,14 @@ fn orders_agree(facts: &Facts) -> Verdict {
         &mut broken,
         "order",
         ("orders-service", by_id(&facts.orders, |order| &order.id)),
-        ("payments-service", by_id(&facts.order_replicas, |order| &order.id)),
+        (
+            "payments-service",
+            by_id(&facts.order_replicas, |order| &order.id),
+        ),
     );
     Verdict::new(
         "every order's state agrees across the services",
-        format!("{} orders", facts.orders.len()),
+        Counted(facts.orders.len(), "order").to_string(),
         broken,
     )
 }
@@ -151,7 +187,11 @@ fn orders_agree(facts: &Facts) -> Verdict {
 fn charges_complete_or_refunded(facts: &Facts) -> Verdict {
     let mut broken = Vec::new();
     let orders = by_id(&facts.orders, |order| &order.id);
-    let refunded: BTreeSet<_> = facts.refunds.iter().map(|refund| refund.charge.as_str()).collect();
+    let refunded: BTreeSet<_> = facts
+        .refunds
+        .iter()
+        .map(|refund| refund.charge.as_str())
+        .collect();
     for charge in &facts.charges {
         let is_refunded = refunded.contains(charge.id.as_str());
         let state = orders.get(charge.order.as_str()).map(|order| order.state);
@@ -159,13 +199,23 @@ fn charges_complete_or_refunded(facts: &Facts) -> Verdict {
             (Some(OrderState::Complete), false) | (Some(OrderState::Cancelled), true) => {}
             _ => {
                 let state = state.map_or("unknown".to_owned(), |state| format!("{state:?}"));
-                let refund = if is_refunded { "refunded" } else { "not refunded" };
+                let refund = if is_refunded {
+                    "refunded"
+                } else {
+                    "not refunded"
+                };
                 let (charge, order) = (&charge.id, &charge.order);
-                broken.push(format!("charge {charge} is {refund}, and its order {order} is {state}"));
+                broken.push(format!(
+                    "charge {charge} is {refund}, and its order {order} is {state}"
+                ));
             }
         }
     }
-    let charged: BTreeSet<_> = facts.charges.iter().map(|charge| charge.order.as_str()).collect();
+    let charged: BTreeSet<_> = facts
+        .charges
+        .iter()
+        .map(|charge| charge.order.as_str())
+        .collect();
     for (id, order) in &orders {
         if order.state == OrderState::Complete && !charged.contains(id) {
             broken.push(format!("order {id} is complete and was never charged"));
@@ -173,7 +223,11 @@ fn charges_complete_or_refunded(facts: &Facts) -> Verdict {
     }
     Verdict::new(
         "every charge's order is complete or refunded, never both",
-        format!("{} charges, {} refunds", facts.charges.len(), facts.refunds.len()),
+        format!(
+            "{}, {}",
+            Counted(facts.charges.len(), "charge"),
+            Counted(facts.refunds.len(), "refund")
+        ),
         broken,
     )
 }
@@ -181,17 +235,33 @@ fn charges_complete_or_refunded(facts: &Facts) -> Verdict {
 /// Counted where a bank would count.
 fn nobody_charged_twice(facts: &Facts) -> Verdict {
     let mut broken = Vec::new();
-    let charges = facts.charges.iter().map(|charge| (charge.order.as_str(), charge.id.as_str()));
+    let charges = facts
+        .charges
+        .iter()
+        .map(|charge| (charge.order.as_str(), charge.id.as_str()));
     for (order, charges) in shared(charges) {
-        broken.push(format!("order {order} was charged by {}", charges.join(" and ")));
+        broken.push(format!(
+            "order {order} was charged by {}",
+            charges.join(" and ")
+        ));
     }
-    let refunds = facts.refunds.iter().map(|refund| (refund.charge.as_str(), refund.id.as_str()));
+    let refunds = facts
+        .refunds
+        .iter()
+        .map(|refund| (refund.charge.as_str(), refund.id.as_str()));
     for (charge, refunds) in shared(refunds) {
-        broken.push(format!("charge {charge} was given back by {}", refunds.join(" and ")));
+        broken.push(format!(
+            "charge {charge} was given back by {}",
+            refunds.join(" and ")
+        ));
     }
     Verdict::new(
         "no order charged twice, no charge given back twice",
-        format!("{} charges, {} refunds", facts.charges.len(), facts.refunds.len()),
+        format!(
+            "{}, {}",
+            Counted(facts.charges.len(), "charge"),
+            Counted(facts.refunds.len(), "refund")
+        ),
         broken,
     )
 }
@@ -249,12 +319,50 @@ fn ledger_agrees(facts: &Facts) -> Verdict {
     );
     for payment in &facts.payments {
         if payment.state == PaymentState::UnderWay {
-            broken.push(format!("payment of order {} has not come to an end", payment.order));
+            broken.push(format!(
+                "payment of order {} has not come to an end",
+                payment.order
+            ));
         }
     }
     Verdict::new(
         "the gateway's ledger agrees with the payments",
-        format!("{} payments", facts.payments.len()),
+        Counted(facts.payments.len(), "payment").to_string(),
+        broken,
+    )
+}
+
+/// What orders-service was told of the money is what payments-service did.
+fn orders_know_their_money(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let told: BTreeMap<_, _> = facts
+        .money
+        .iter()
+        .map(|money| {
+            (
+                money.order.as_str(),
+                (money.payment.as_deref(), money.refund.as_deref()),
+            )
+        })
+        .filter(|(_, told)| *told != (None, None))
+        .collect();
+    let done = facts.payments.iter().filter_map(|payment| {
+        let done = match payment.state {
+            PaymentState::Charged => (Some(payment.id.as_str()), None),
+            PaymentState::Refunded => (None, payment.refund.as_deref()),
+            PaymentState::UnderWay | PaymentState::WithoutCharge => return None,
+        };
+        Some((payment.order.as_str(), done))
+    });
+    compare(
+        &mut broken,
+        "payment and refund of order",
+        ("payments-service", done.collect()),
+        ("orders-service", told),
+    );
+    Verdict::new(
+        "every order knows its payment or refund",
+        Counted(facts.orders.len(), "order").to_string(),
         broken,
     )
 }
@@ -266,7 +374,13 @@ fn every_change_published(facts: &Facts) -> Verdict {
         keys(facts.orders.iter().filter(wanted).map(|order| &order.id))
     };
     let payments = |wanted: fn(&Payment) -> bool| {
-        keys(facts.payments.iter().filter(|payment| wanted(payment)).map(|payment| &payment.order))
+        keys(
+            facts
+                .payments
+                .iter()
+                .filter(|payment| wanted(payment))
+                .map(|payment| &payment.order),
+        )
     };
     let mut broken = Vec::new();
     for &subject in Subjects::ALL {
@@ -290,12 +404,19 @@ fn every_change_published(facts: &Facts) -> Verdict {
             .filter(|event| event.subject == subject)
             .map(|event| event.key.as_str())
             .collect::<BTreeSet<_>>();
-        broken.extend(rows.difference(&stored).map(|key| format!("{subject} of {key} is in no stream")));
-        broken.extend(stored.difference(&rows).map(|key| format!("{subject} of {key} has no row")));
+        broken.extend(
+            rows.difference(&stored)
+                .map(|key| format!("{subject} of {key} is in no stream")),
+        );
+        broken.extend(
+            stored
+                .difference(&rows)
+                .map(|key| format!("{subject} of {key} has no row")),
+        );
     }
     Verdict::new(
         "every change was published, and nothing else",
-        format!("{} events", facts.events.len()),
+        Counted(facts.events.len(), "event").to_string(),
         broken,
     )
 }
@@ -307,7 +428,11 @@ fn outboxes_empty(facts: &Facts) -> Verdict {
         .filter(|(_, unsent)| **unsent > 0)
         .map(|(service, unsent)| format!("{service} has {unsent} unsent events"))
         .collect();
-    Verdict::new("outboxes empty", format!("{} outboxes", facts.unsent.len()), broken)
+    Verdict::new(
+        "outboxes empty",
+        Counted(facts.unsent.len(), "outbox").to_string(),
+        broken,
+    )
 }
 
 fn consumers_caught_up(facts: &Facts) -> Verdict {
@@ -324,16 +449,22 @@ fn consumers_caught_up(facts: &Facts) -> Verdict {
         .collect();
     for (service, held) in &facts.held {
         if *held > 0 {
-            broken.push(format!("{service} holds {held} events whose predecessors did not come"));
+            broken.push(format!(
+                "{service} holds {held} events whose predecessors did not come"
+            ));
         }
     }
-    Verdict::new("consumers caught up", format!("{} consumers", facts.consumers.len()), broken)
+    Verdict::new(
+        "consumers caught up",
+        Counted(facts.consumers.len(), "consumer").to_string(),
+        broken,
+    )
 }
 
 fn no_dead_letters(facts: &Facts) -> Verdict {
     Verdict::new(
         "no dead letters",
-        format!("{} events", facts.events.len()),
+        Counted(facts.events.len(), "event").to_string(),
         facts.dead_letters.clone(),
     )
 }
@@ -368,7 +499,9 @@ fn compare<T: Debug + PartialEq>(
         match others.get(id) {
             Some(right) if left == right => {}
             Some(right) => {
-                broken.push(format!("{what} {id} is {left:?} in {one}, {right:?} in {other}"));
+                broken.push(format!(
+                    "{what} {id} is {left:?} in {one}, {right:?} in {other}"
+                ));
             }
             None => broken.push(format!("{what} {id} is in {one} and not in {other}")),
         }
@@ -377,3 +510,6 @@ fn compare<T: Debug + PartialEq>(
         broken.push(format!("{what} {id} is in {other} and not in {one}"));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,11 @@ mod tests {
     fn check(millis: &[u64], percent: u8, expected: Option<u64>) {
         let measured = millis.iter().copied().map(Duration::from_millis).collect();
         let expected = expected.map(Duration::from_millis);
-        assert_eq!(Latencies::of(measured).percentile(percent), expected, "{millis:?}");
+        assert_eq!(
+            Latencies::of(measured).percentile(percent),
+            expected,
+            "{millis:?}"
+        );
     }
 
     #[test]

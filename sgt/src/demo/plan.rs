@@ -33,9 +33,9 @@ pub(crate) enum Story {
     LetsExpire(Person, Person),
     /// Several order at once: one of them gets the ticket, and pays.
     Contest(Vec<Person>),
-    /// One pays and cancels at the same time. Either wins.
-    PaysAndCancels(Person),
-    /// One pays this long before the order expires, in milliseconds. Either wins.
+    /// One pays, and cancels so many milliseconds later. Either wins.
+    PaysAndCancels(Person, u32),
+    /// One pays so many milliseconds before the order expires. Either wins.
     PaysAtTheLastMoment(Person, u32),
     /// The gateway takes the money of one and never says so.
     GatewayFallsSilent(Person),
@@ -134,7 +134,7 @@ impl Story {
             Kind::IsDeclinedFirst => Self::IsDeclinedFirst(buyer()),
             Kind::Cancels => Self::Cancels(buyer(), buyer()),
             Kind::LetsExpire => Self::LetsExpire(buyer(), buyer()),
-            Kind::PaysAndCancels => Self::PaysAndCancels(buyer()),
+            Kind::PaysAndCancels => Self::PaysAndCancels(buyer(), dice.below(300)),
             Kind::PaysAtTheLastMoment => Self::PaysAtTheLastMoment(buyer(), 5 + dice.below(60)),
             Kind::GatewayFallsSilent => Self::GatewayFallsSilent(buyer()),
             Kind::StaysUnsold => Self::StaysUnsold,
@@ -186,7 +186,7 @@ impl fmt::Display for Person {
     }
 }
 
-/// SplitMix64: small, quick, and the same on every platform and for ever. No secret.
+/// `SplitMix64`: small, quick, and the same on every platform and for ever. No secret.
 #[derive(Debug)]
 struct Dice {
     state: u64,
@@ -240,7 +240,10 @@ mod tests {
     }
 
     fn kinds(plan: &Plan) -> Vec<Discriminant<Story>> {
-        plan.tickets.iter().map(|ticket| discriminant(&ticket.story)).collect()
+        plan.tickets
+            .iter()
+            .map(|ticket| discriminant(&ticket.story))
+            .collect()
     }
 
     #[test]
@@ -263,7 +266,13 @@ mod tests {
     fn gateway_falls_silent_once() {
         let silent = |story: &Story| matches!(story, Story::GatewayFallsSilent(..));
         let plan = plan(500, 50, 3);
-        assert_eq!(plan.tickets.iter().filter(|ticket| silent(&ticket.story)).count(), 1);
+        assert_eq!(
+            plan.tickets
+                .iter()
+                .filter(|ticket| silent(&ticket.story))
+                .count(),
+            1
+        );
     }
 
     #[test]
@@ -292,7 +301,10 @@ mod tests {
             *seen.entry(dice.below(6)).or_insert(0) += 1;
         }
         assert_eq!(seen.len(), 6);
-        assert!(seen.values().all(|count| (850..1150).contains(count)), "{seen:?}");
+        assert!(
+            seen.values().all(|count| (850..1150).contains(count)),
+            "{seen:?}"
+        );
     }
 
     #[test]

@@ -39,11 +39,11 @@ impl Screen {
     }
 
     /// Says what the demo was run for.
-    pub(super) fn result(self, text: impl Display) {
+    pub(super) fn result(text: impl Display) {
         let _ = writeln!(io::stdout().lock(), "{text}");
     }
 
-    /// Begins a phase of so many steps, with a bar if a person is watching.
+    /// Begins a phase of so many steps, 0 if that is not known, with a bar if a person is watching.
     pub(super) fn phase(self, name: &'static str, total: usize) -> Phase {
         let now = Instant::now();
         let total = total as u64;
@@ -66,9 +66,8 @@ impl Phase {
         self.watch();
     }
 
-    /// So many steps are done.
-    pub(super) fn reach(&self, done: usize) {
-        self.done.set(done as u64);
+    /// Something is still awaited.
+    pub(super) fn wait(&self) {
         self.watch();
     }
 
@@ -78,25 +77,45 @@ impl Phase {
             Some(bar) => bar.set_position(done),
             None if self.last_word.get().elapsed() >= WORD_EVERY => {
                 self.last_word.set(Instant::now());
-                self.screen.say(format_args!("{:<9} {done}/{}", self.name, self.total));
+                match self.total {
+                    0 => self.screen.say(format_args!("{:<9} ...", self.name)),
+                    total => self
+                        .screen
+                        .say(format_args!("{:<9} {done}/{total}", self.name)),
+                }
             }
             None => {}
         }
     }
 
-    /// Ends the phase with a line that says what it did.
-    pub(super) fn end(self, what: impl Display) {
+    fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+
+    /// Ends the phase with a line that says what it did.
+    pub(super) fn end(self, what: impl Display) {
+        self.clear();
         let seconds = self.begun.elapsed().as_secs_f64();
-        self.screen.say(format_args!("{:<9} {what} ({seconds:.1} s)", self.name));
+        self.screen
+            .say(format_args!("{:<9} {what} ({seconds:.1} s)", self.name));
+    }
+}
+
+impl Drop for Phase {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
 fn bar(name: &'static str, total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:<9} {bar:32} {pos}/{len}  {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let template = match total {
+        0 => "{msg:<9} {spinner}  {elapsed}",
+        _ => "{msg:<9} {bar:32} {pos}/{len}  {elapsed}",
+    };
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total).with_style(style).with_message(name);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, Card, Order, Ticket};
+use super::counted::{Counted, counted};
 use super::plan::{Person, Plan, PlannedTicket, Story};
 use super::progress::Phase;
 
@@ -80,6 +81,23 @@ enum Payment {
     Unanswered,
 }
 
+impl Account {
+    /// What became of the buyers, in one line.
+    pub(super) fn buyers(&self) -> String {
+        let many = |number: u32, what| Counted(number as usize, what);
+        counted([
+            many(self.contests, "contest"),
+            many(self.beaten, "loser"),
+            many(self.declined, "declined card"),
+            many(self.unanswered, "silent gateway"),
+            many(self.cancelled, "cancellation"),
+            many(self.cancelled_too_late, "late cancellation"),
+            many(self.let_expire, "unpaid order"),
+            many(self.paid_too_late, "late payment"),
+        ])
+    }
+}
+
 impl<'s> Sale<'s> {
     pub(super) fn new(api: &'s Api, patience: Duration) -> Self {
         Self {
@@ -110,7 +128,13 @@ impl<'s> Sale<'s> {
     }
 
     async fn list_one(&self, planned: &PlannedTicket) -> anyhow::Result<String> {
-        let PlannedTicket { title, price, seller, new_price, .. } = planned;
+        let PlannedTicket {
+            title,
+            price,
+            seller,
+            new_price,
+            ..
+        } = planned;
         let ticket: Ticket = self
             .until("ticket is listed", async || {
                 let answer = self.api.list_ticket(*seller, title, *price).await?;
@@ -124,7 +148,10 @@ impl<'s> Sale<'s> {
         self.account.borrow_mut().listed += 1;
         if let Some(price) = new_price {
             self.until("price is changed", async || {
-                let answer = self.api.change_ticket(*seller, &ticket.id, title, *price).await?;
+                let answer = self
+                    .api
+                    .change_ticket(*seller, &ticket.id, title, *price)
+                    .await?;
                 match answer.status {
                     StatusCode::OK => Ok(Some(())),
                     StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
@@ -138,7 +165,12 @@ impl<'s> Sale<'s> {
     }
 
     /// Lets the buyers do what is planned, so many at once.
-    pub(super) async fn sell(&self, mut offers: Vec<Offer<'_>>, at_once: NonZeroU32, phase: &Phase) {
+    pub(super) async fn sell(
+        &self,
+        mut offers: Vec<Offer<'_>>,
+        at_once: NonZeroU32,
+        phase: &Phase,
+    ) {
         offers.sort_by_key(|offer| !offer.planned.story.is_slow());
         stream::iter(&offers)
             .for_each_concurrent(at_once.get() as usize, |offer| async move {
@@ -175,7 +207,9 @@ impl<'s> Sale<'s> {
                 self.buy(*next, offer).await
             }
             Story::Contest(buyers) => self.contest(buyers, offer).await,
-            Story::PaysAndCancels(buyer) => self.pay_and_cancel(*buyer, offer).await,
+            Story::PaysAndCancels(buyer, millis) => {
+                self.pay_and_cancel(*buyer, *millis, offer).await
+            }
             Story::PaysAtTheLastMoment(buyer, millis) => {
                 let order = self.reserve(*buyer, offer).await?;
                 let last_moment = Duration::from_millis(u64::from(*millis));
@@ -202,7 +236,7 @@ impl<'s> Sale<'s> {
         let order = self
             .until(format!("{buyer} gets the ticket"), async || {
                 // Somebody who has just let it go still holds it where the news is not there yet.
-                Ok(self.order(buyer, offer).await?)
+                self.order(buyer, offer).await
             })
             .await?;
         self.confirmed(buyer, order).await
@@ -237,7 +271,9 @@ impl<'s> Sale<'s> {
         let payment = self.pay(buyer, order, Card::Good).await?;
         let status = self.settled(buyer, order).await?;
         match (payment, status) {
-            (Payment::Taken | Payment::Refused | Payment::Unanswered, OrderStatus::Complete) => Ok(()),
+            (Payment::Taken | Payment::Refused | Payment::Unanswered, OrderStatus::Complete) => {
+                Ok(())
+            }
             (Payment::Declined, _) => bail!("good card was declined for order {}", order.id),
             // Not in time, or in time and overtaken on the way; then the money comes back.
             _ => {
@@ -249,21 +285,28 @@ impl<'s> Sale<'s> {
 
     async fn pay(&self, buyer: Person, order: &Order, card: Card) -> anyhow::Result<Payment> {
         let payment = self
-            .until(format!("payment of order {} is answered", order.id), async || {
-                let answer = self.api.pay(buyer, &order.id, card).await?;
-                match answer.status {
-                    StatusCode::CREATED => Ok(Some(Payment::Taken)),
-                    StatusCode::PAYMENT_REQUIRED => Ok(Some(Payment::Declined)),
-                    StatusCode::CONFLICT => Ok(Some(Payment::Refused)),
-                    // The order is on its way to payments-service.
-                    StatusCode::NOT_FOUND => Ok(None),
-                    StatusCode::SERVICE_UNAVAILABLE if card == Card::Silent => {
-                        Ok(Some(Payment::Unanswered))
+            .until(
+                format!("payment of order {} is answered", order.id),
+                async || {
+                    let answer = self.api.pay(buyer, &order.id, card).await?;
+                    match answer.status {
+                        StatusCode::CREATED => Ok(Some(Payment::Taken)),
+                        StatusCode::PAYMENT_REQUIRED => Ok(Some(Payment::Declined)),
+                        StatusCode::CONFLICT => Ok(Some(Payment::Refused)),
+                        // The order is on its way to payments-service.
+                        StatusCode::NOT_FOUND => Ok(None),
+                        StatusCode::SERVICE_UNAVAILABLE if card == Card::Silent => {
+                            Ok(Some(Payment::Unanswered))
+                        }
+                        StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                        _ => bail!(
+                            "payment of order {} was answered {}",
+                            order.id,
+                            answer.text()
+                        ),
                     }
-                    StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
-                    _ => bail!("payment of order {} was answered {}", order.id, answer.text()),
-                }
-            })
+                },
+            )
             .await?;
         let mut account = self.account.borrow_mut();
         match payment {
@@ -278,15 +321,22 @@ impl<'s> Sale<'s> {
     /// Cancels. Whether that was in time.
     async fn cancel(&self, buyer: Person, order: &Order) -> anyhow::Result<bool> {
         let in_time = self
-            .until(format!("cancellation of order {} is answered", order.id), async || {
-                let answer = self.api.cancel_order(buyer, &order.id).await?;
-                match answer.status {
-                    StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(true)),
-                    StatusCode::CONFLICT => Ok(Some(false)),
-                    StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
-                    _ => bail!("cancellation of order {} was answered {}", order.id, answer.text()),
-                }
-            })
+            .until(
+                format!("cancellation of order {} is answered", order.id),
+                async || {
+                    let answer = self.api.cancel_order(buyer, &order.id).await?;
+                    match answer.status {
+                        StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(true)),
+                        StatusCode::CONFLICT => Ok(Some(false)),
+                        StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                        _ => bail!(
+                            "cancellation of order {} was answered {}",
+                            order.id,
+                            answer.text()
+                        ),
+                    }
+                },
+            )
             .await?;
         let mut account = self.account.borrow_mut();
         if in_time {
@@ -301,13 +351,24 @@ impl<'s> Sale<'s> {
         let order = self.reserve(buyer, offer).await?;
         self.account.borrow_mut().let_expire += 1;
 
-        let PlannedTicket { title, price, seller, .. } = offer.planned;
-        let answer = self.api.change_ticket(*seller, &offer.id, title, *price).await?;
+        let PlannedTicket {
+            title,
+            price,
+            seller,
+            ..
+        } = offer.planned;
+        let answer = self
+            .api
+            .change_ticket(*seller, &offer.id, title, *price)
+            .await?;
         match answer.status {
             StatusCode::CONFLICT => self.account.borrow_mut().kept_from_repricing += 1,
             // The order may have come to its end while the request waited for its turn.
             _ if time_left(&order).is_zero() => {}
-            _ => bail!("price of a reserved ticket could be changed: {}", answer.text()),
+            _ => bail!(
+                "price of a reserved ticket could be changed: {}",
+                answer.text()
+            ),
         }
 
         sleep(time_left(&order)).await; // the story: nobody pays
@@ -343,16 +404,24 @@ impl<'s> Sale<'s> {
         Ok(())
     }
 
-    async fn pay_and_cancel(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<()> {
+    async fn pay_and_cancel(
+        &self,
+        buyer: Person,
+        millis: u32,
+        offer: &Offer<'_>,
+    ) -> anyhow::Result<()> {
         let order = self.reserve(buyer, offer).await?;
-        let (payment, cancelled) = tokio::join!(
-            self.pay(buyer, &order, Card::Good),
-            self.cancel(buyer, &order),
-        );
+        let regret = async {
+            sleep(Duration::from_millis(u64::from(millis))).await; // the story: in the middle of the payment
+            self.cancel(buyer, &order).await
+        };
+        let (payment, cancelled) = tokio::join!(self.pay(buyer, &order, Card::Good), regret);
         let (payment, cancelled) = (payment?, cancelled?);
         let status = self.settled(buyer, &order).await?;
         match (payment, cancelled, status) {
-            (_, true, OrderStatus::Cancelled) | (Payment::Taken, false, OrderStatus::Complete) => Ok(()),
+            (_, true, OrderStatus::Cancelled) | (Payment::Taken, false, OrderStatus::Complete) => {
+                Ok(())
+            }
             _ => bail!(
                 "order {} is {status:?}, payment {payment:?}, cancelled in time: {cancelled}",
                 order.id,

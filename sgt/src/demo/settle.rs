@@ -4,6 +4,7 @@ use tokio::time::{Instant, sleep};
 
 use super::broker::Broker;
 use super::facts::Databases;
+use super::progress::Phase;
 
 /// Waits until nothing is under way any more: no order or payment between two states, no unsent
 /// event, none that is held, delivered late or not acknowledged. Gives up after `patience`; what
@@ -12,6 +13,7 @@ pub(super) async fn until_quiet(
     databases: &Databases,
     broker: &Broker,
     patience: Duration,
+    phase: &Phase,
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + patience;
     // One look takes a while, and what it passes may stir what it has looked at before.
@@ -19,6 +21,7 @@ pub(super) async fn until_quiet(
     while quiet_looks < 2 && Instant::now() < deadline {
         let is_quiet = databases.are_quiet().await? && is_quiet(broker).await?;
         quiet_looks = if is_quiet { quiet_looks + 1 } else { 0 };
+        phase.wait();
         sleep(Duration::from_millis(100)).await; // nobody tells when a system is quiet
     }
     Ok(())

@@ -28,32 +28,38 @@ impl Walk {
 
 impl fmt::Display for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { addresses, seller, buyer, ttl } = self;
+        let Self {
+            addresses,
+            seller,
+            buyer,
+            ttl,
+        } = self;
         let [tickets, orders, payments] =
-            [&addresses.tickets, &addresses.orders, &addresses.payments].map(|replicas| replicas[0]);
+            [&addresses.tickets, &addresses.orders, &addresses.payments]
+                .map(|replicas| replicas[0]);
         let expired = ttl.as_secs() + 2;
         write!(
             f,
-            r#"# In a second terminal. First, once: addresses, and alice who sells and bob who buys.
-TICKETS=http://{tickets}/api/tickets ORDERS=http://{orders}/api/orders PAYMENTS=http://{payments}/api/payments
+            r#"TICKETS=http://{tickets}/api/tickets ORDERS=http://{orders}/api/orders PAYMENTS=http://{payments}/api/payments
 ALICE='Authorization: Bearer {seller}'
 BOB='Authorization: Bearer {buyer}'
 post() {{ curl -sS -H "$1" -H 'Content-Type: application/json' -d "$3" "$2"; }}
+show() {{ echo "-- $1:"; curl -sS -H "$BOB" "$2"; echo; }}
 first_id() {{ grep -o '"id":"[^"]*"' | head -n 1 | cut -d '"' -f 4; }}
 
-# A ticket from created to complete.
+echo; echo 'A ticket from created to complete'
 TICKET=$(post "$ALICE" $TICKETS '{{"title":"Blues night, front row","price":2500}}' | first_id); sleep 0.5
 ORDER=$(post "$BOB" $ORDERS "{{\"ticketId\":\"$TICKET\"}}" | first_id); sleep 0.5
-curl -sS -H "$BOB" $ORDERS/$ORDER; echo    # awaiting:payment
-post "$BOB" $PAYMENTS "{{\"orderId\":\"$ORDER\",\"token\":\"tok_visa\"}}"; echo; sleep 0.5
-curl -sS -H "$BOB" $ORDERS/$ORDER; echo    # complete
-curl -sS $TICKETS/$TICKET; echo            # sold to that order
+show 'awaiting:payment' $ORDERS/$ORDER
+echo '-- paid:'; post "$BOB" $PAYMENTS "{{\"orderId\":\"$ORDER\",\"token\":\"tok_visa\"}}"; echo; sleep 0.5
+show 'complete' $ORDERS/$ORDER
+show 'sold to that order' $TICKETS/$TICKET
 
-# Another one, that nobody pays within {ttl:?}.
+echo; echo 'A ticket whose order nobody pays within {ttl:?}'
 TICKET=$(post "$ALICE" $TICKETS '{{"title":"Blues night, back row","price":900}}' | first_id); sleep 0.5
 ORDER=$(post "$BOB" $ORDERS "{{\"ticketId\":\"$TICKET\"}}" | first_id); sleep {expired}
-curl -sS -H "$BOB" $ORDERS/$ORDER; echo    # cancelled
-curl -sS $TICKETS/$TICKET; echo            # for sale again"#
+show 'cancelled' $ORDERS/$ORDER
+show 'for sale again' $TICKETS/$TICKET"#
         )
     }
 }

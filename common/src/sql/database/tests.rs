@@ -67,7 +67,7 @@ async fn reader_does_not_write() {
     if database.backend() == Backend::Postgres {
         return;
     }
-    let written = sqlx::query("INSERT INTO entries (account, amount) VALUES ('ann', 1)")
+    let written = sqlx::query("INSERT INTO entries VALUES ('ann', 0, 1)")
         .execute(database.reader())
         .await;
     assert!(written.is_err());
@@ -194,7 +194,7 @@ async fn connection_is_not_used_again_after_sqlite_rolled_back_by_itself() {
         .await
         .unwrap();
     let full = loop {
-        let written = sqlx::query("INSERT INTO entries (account, amount) VALUES ($1, 1)")
+        let written = sqlx::query("INSERT INTO entries VALUES ($1, 0, 1)")
             .bind("x".repeat(10_000))
             .execute(tx.connection())
             .await;
@@ -223,7 +223,7 @@ async fn dropped_transaction_does_not_block_the_next() {
         drop(tx);
         let writing = async {
             let mut tx = database.begin().await?;
-            sqlx::query("INSERT INTO entries (account, amount) VALUES ('bob', 1)")
+            sqlx::query("INSERT INTO entries VALUES ('bob', 0, 1)")
                 .execute(tx.connection())
                 .await?;
             tx.commit().await

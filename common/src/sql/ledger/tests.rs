@@ -1,0 +1,356 @@
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::super::fixture::{
+    ACCOUNTS, BANK, Book, CountViews, Scratch, deposit, entries, eventually, hand, incoming,
+    version, viewed,
+};
+use super::super::{InTransaction, TransactionalListener};
+use super::*;
+use crate::listener::Handled;
+use crate::message::Incoming;
+use crate::metadata::Metadata;
+
+fn ledger(database: &Database) -> GroupLedger {
+    GroupLedger {
+        database: database.clone(),
+        queue_group: BANK,
+        stream: ACCOUNTS,
+    }
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+fn position(sequence: u64) -> Position {
+    incoming(&viewed("ann"), sequence).metadata.position.clone()
+}
+
+/// The held event as the runner hands it over.
+fn brought_back(event: HeldEvent) -> Incoming {
+    let metadata = Metadata::read(
+        "account:deposited",
+        event.key,
+        event.position,
+        event.attempts + 1,
+        event.headers,
+    );
+    Incoming {
+        metadata: metadata.into(),
+        payload: event.payload,
+    }
+}
+
+/// Hands the event over, and then every held successor, as the runner does.
+async fn hand_with_successors<L: TransactionalListener>(
+    ledger: &GroupLedger,
+    listener: &InTransaction<L>,
+    event: &Incoming,
+) {
+    if hand(listener, event).await.unwrap() != Handled::Done {
+        return;
+    }
+    while let Some(next) = ledger.next_held(event.metadata.key()).await.unwrap() {
+        let next = brought_back(next);
+        // Another replica may have been quicker.
+        hand(listener, &next).await.unwrap();
+    }
+}
+
+async fn held_versions(database: &Database) -> Vec<i64> {
+    sqlx::query_scalar("SELECT version FROM event_held ORDER BY version")
+        .fetch_all(database.reader())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn attempts_are_counted_per_message() {
+    let scratch = Scratch::new().await;
+    let ledger = ledger(&scratch.open().await);
+    let (first, second) = (position(1), position(2));
+    let re_created = Position {
+        stored_at: Timestamp::now(),
+        ..first.clone()
+    };
+
+    assert_eq!(ledger.record_failure(&first).await.unwrap(), 1);
+    assert_eq!(ledger.begin_attempt(&first).await.unwrap(), 2);
+    assert_eq!(ledger.begin_attempt(&second).await.unwrap(), 1);
+    assert_eq!(ledger.begin_attempt(&re_created).await.unwrap(), 1);
+    ledger.undo_attempt(&first).await.unwrap();
+    assert_eq!(ledger.begin_attempt(&first).await.unwrap(), 2);
+    ledger.forget_attempts(&first).await.unwrap();
+    assert_eq!(ledger.begin_attempt(&first).await.unwrap(), 1);
+    assert_eq!(ledger.begin_attempt(&second).await.unwrap(), 2);
+    ledger.undo_attempt(&position(9)).await.unwrap();
+}
+
+#[tokio::test]
+async fn held_event_comes_back_as_it_came() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    let early = incoming(&deposit("ann", 2), 7);
+    hand(&listener, &early).await.unwrap();
+
+    assert_eq!(ledger.next_held(&key("ann")).await.unwrap(), None);
+    assert_eq!(ledger.due_held(10).await.unwrap(), []);
+    hand(&listener, &incoming(&deposit("ann", 1), 8))
+        .await
+        .unwrap();
+    let held = ledger.next_held(&key("ann")).await.unwrap().unwrap();
+    assert_eq!(
+        ledger.due_held(10).await.unwrap(),
+        std::slice::from_ref(&held)
+    );
+    assert_eq!(ledger.next_held(&key("bob")).await.unwrap(), None);
+
+    assert_eq!(held.channel, "account:deposited");
+    assert_eq!(held.version, version(2));
+    assert_eq!(held.attempts, 0);
+    let back = brought_back(held);
+    assert_eq!(back.payload, early.payload);
+    assert_eq!(*back.metadata, *early.metadata);
+}
+
+#[tokio::test]
+async fn held_event_is_tried_again_when_it_is_due() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    for number in [2, 1] {
+        let event = incoming(&deposit("ann", number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+    let held = ledger.next_held(&key("ann")).await.unwrap().unwrap();
+
+    let later = Timestamp::now() + Duration::from_millis(50);
+    ledger.postpone_held(&held, 3, later).await.unwrap();
+    assert_eq!(ledger.next_held(&key("ann")).await.unwrap(), None);
+    assert_eq!(ledger.due_held(10).await.unwrap(), []);
+
+    eventually("it is due", || async {
+        ledger.due_held(10).await.unwrap().len() == 1
+    })
+    .await;
+    let held = ledger.next_held(&key("ann")).await.unwrap().unwrap();
+    assert_eq!(held.attempts, 3);
+    ledger.drop_held(&held).await.unwrap();
+    assert_eq!(held_versions(&database).await, [0; 0]);
+    assert_eq!(ledger.next_held(&key("ann")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn dead_lettered_version_is_redriven_though_its_id_is_the_same() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    let events: Vec<_> = (1..=3)
+        .map(|number| incoming(&deposit("ann", number), number))
+        .collect();
+    for at in [1, 2, 0] {
+        hand(&listener, &events[at]).await.unwrap();
+    }
+    let held = ledger.next_held(&key("ann")).await.unwrap().unwrap();
+    ledger.drop_held(&held).await.unwrap();
+    assert_eq!(held_versions(&database).await, [3]);
+
+    hand_with_successors(&ledger, &listener, &events[1]).await;
+    assert_eq!(entries(&database, "ann").await, [10, 20, 30]);
+    assert_eq!(held_versions(&database).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn skipped_version_lets_its_successors_through() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    for number in [3, 4] {
+        let event = incoming(&deposit("ann", number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+
+    let ann = key("ann");
+    assert!(!ledger.skip(&ann, version(2)).await.unwrap());
+    assert!(ledger.skip(&ann, version(1)).await.unwrap());
+    assert!(!ledger.skip(&ann, version(1)).await.unwrap());
+    assert!(ledger.skip(&ann, version(2)).await.unwrap());
+    assert!(ledger.skip(&key("bob"), version(1)).await.unwrap());
+
+    let next = ledger.next_held(&ann).await.unwrap().unwrap();
+    hand_with_successors(&ledger, &listener, &brought_back(next)).await;
+    assert_eq!(entries(&database, "ann").await, [30, 40]);
+}
+
+#[tokio::test]
+async fn orphan_is_the_lowest_held_version_of_a_key_and_can_be_a_new_base() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    for (account, number) in [("ann", 7), ("ann", 5), ("bob", 3), ("cid", 2), ("cid", 1)] {
+        let event = incoming(&deposit(account, number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+
+    let hour = Duration::from_hours(1);
+    assert_eq!(ledger.orphans(hour).await.unwrap(), []);
+    let orphans = ledger.orphans(Duration::ZERO).await.unwrap();
+    let mut found: Vec<_> = orphans
+        .iter()
+        .map(|orphan| (orphan.key.as_str(), orphan.version.get()))
+        .collect();
+    found.sort_unstable();
+    // It is version 2's turn of cid, so it is no orphan.
+    assert_eq!(found, [("ann", 5), ("bob", 3)]);
+
+    for orphan in &orphans {
+        ledger.rebase(orphan).await.unwrap();
+        let next = ledger.next_held(&orphan.key).await.unwrap().unwrap();
+        hand_with_successors(&ledger, &listener, &brought_back(next)).await;
+        // Nothing goes back.
+        ledger.rebase(orphan).await.unwrap();
+    }
+    assert_eq!(entries(&database, "ann").await, [50]);
+    assert_eq!(entries(&database, "bob").await, [30]);
+    let late = incoming(&deposit("ann", 4), 9);
+    assert_eq!(
+        hand(&listener, &late).await.unwrap(),
+        Handled::AlreadyApplied
+    );
+}
+
+#[tokio::test]
+async fn cleaning_leaves_guards_and_what_is_young() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, views) = (ledger(&database), InTransaction::new(&database, CountViews));
+    let book = InTransaction::new(&database, Book);
+    for sequence in 1..=3 {
+        hand(&views, &incoming(&viewed("ann"), sequence))
+            .await
+            .unwrap();
+        ledger.begin_attempt(&position(sequence)).await.unwrap();
+    }
+    let applied = incoming(&deposit("ann", 1), 4);
+    hand(&book, &applied).await.unwrap();
+    // More than one batch, of long ago.
+    let mut tx = database.begin().await.unwrap();
+    for number in 0..1200 {
+        sqlx::query("INSERT INTO event_inbox VALUES ('bank', '/bank', $1, 1)")
+            .bind(format!("old{number}"))
+            .execute(tx.connection())
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+
+    let count = || async {
+        let sql =
+            "SELECT (SELECT count(*) FROM event_inbox), (SELECT count(*) FROM event_attempts),
+            (SELECT count(*) FROM event_guard)";
+        let counts: (i64, i64, i64) = sqlx::query_as(sql)
+            .fetch_one(database.reader())
+            .await
+            .unwrap();
+        counts
+    };
+    ledger.clean(Duration::from_hours(1)).await.unwrap();
+    assert_eq!(count().await, (4, 3, 1));
+    ledger.clean(Duration::ZERO).await.unwrap();
+    assert_eq!(count().await, (0, 0, 1));
+    assert_eq!(
+        hand(&book, &applied).await.unwrap(),
+        Handled::AlreadyApplied
+    );
+}
+
+/// Deliveries of versions 1 to `last` in any order, each at least once.
+fn deliveries(last: u64) -> impl Strategy<Value = Vec<u64>> {
+    prop::collection::vec(1..=last, 0..10).prop_flat_map(move |extra| {
+        let mut all: Vec<_> = (1..=last).collect();
+        all.extend(extra);
+        Just(all).prop_shuffle()
+    })
+}
+
+#[test]
+fn any_order_of_deliveries_ends_as_the_order_of_versions() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let scratch = runtime.block_on(Scratch::new());
+    let database = runtime.block_on(scratch.open());
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    let accounts = std::cell::Cell::new(0);
+    let config = Config {
+        cases: 60,
+        failure_persistence: None,
+        ..Config::default()
+    };
+
+    TestRunner::new(config)
+        .run(&deliveries(8), |order| {
+            accounts.set(accounts.get() + 1);
+            let account = format!("account{}", accounts.get());
+            let events: Vec<_> = (1..=8)
+                .map(|number| incoming(&deposit(&account, number), number))
+                .collect();
+            let applied = runtime.block_on(async {
+                for number in order {
+                    let event = &events[usize::try_from(number).unwrap() - 1];
+                    hand_with_successors(&ledger, &listener, event).await;
+                }
+                entries(&database, &account).await
+            });
+            prop_assert_eq!(
+                applied,
+                (1..=8).map(|number| number * 10).collect::<Vec<_>>()
+            );
+            prop_assert_eq!(
+                runtime.block_on(held_versions(&database)),
+                Vec::<i64>::new()
+            );
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_on_one_key_apply_each_version_once_and_in_order() {
+    let scratch = Scratch::new().await;
+    let (one, other) = (scratch.open().await, scratch.open().await);
+    let last = 40_u64;
+    let events: Vec<_> = (1..=last)
+        .map(|number| incoming(&deposit("ann", number), number))
+        .collect();
+
+    let replica = |database: &Database, step: usize| {
+        let (ledger, listener) = (ledger(database), InTransaction::new(database, Book));
+        // Each in an order of its own, both everything.
+        let order: Vec<_> = (0..events.len())
+            .map(|at| events[(at * step + step) % events.len()].clone())
+            .collect();
+        tokio::spawn(async move {
+            for event in &order {
+                // A lock that another holds for longer is for the runner to wait out.
+                while let Err(failure) = hand(&listener, event).await {
+                    assert_eq!(
+                        failure.kind(),
+                        crate::FailureKind::Unavailable,
+                        "{failure:?}"
+                    );
+                }
+                while let Some(next) = ledger.next_held(&key("ann")).await.unwrap() {
+                    let _ = hand(&listener, &brought_back(next)).await;
+                }
+            }
+        })
+    };
+    let (first, second) = (replica(&one, 7), replica(&other, 11));
+    first.await.unwrap();
+    second.await.unwrap();
+
+    let expected: Vec<_> = (1..=last.cast_signed()).map(|number| number * 10).collect();
+    assert_eq!(entries(&one, "ann").await, expected);
+    assert_eq!(held_versions(&one).await, [0; 0]);
+}

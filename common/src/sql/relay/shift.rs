@@ -1,0 +1,261 @@
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::outbox::{self, Lane, Page, Waiting};
+use super::lanes::{Lanes, Taken};
+use super::lease::Lease;
+use super::{Broker, Office, PART};
+use crate::error::Chain;
+use crate::publisher::{PublishError, Stored};
+
+/// How many rows are read at once.
+const PAGE: usize = 64;
+/// How many events are on their way at once.
+const ON_THE_WAY: usize = 256;
+/// How many rows are removed at once.
+const REMOVAL: usize = 256;
+
+type Sent = (Waiting, Result<Stored, PublishError>);
+
+/// What a relay does while it has the lease.
+pub(super) struct Shift<'s, 'o, B> {
+    office: &'s Office<'o, B>,
+    lease: Lease,
+    lanes: Lanes,
+    on_the_way: FuturesUnordered<BoxFuture<'s, Sent>>,
+    /// Positions that the server has, and the outbox still.
+    acknowledged: &'s mut Vec<i64>,
+    /// When they are removed at the latest.
+    remove_at: Option<Instant>,
+    /// Lanes whose blocked event has got through.
+    unblocked: Vec<Lane>,
+    /// Positions of blocked lanes, not yet set aside.
+    park: Vec<i64>,
+    /// Whether the outbox may have what is not in memory.
+    unread: bool,
+    poll_at: Instant,
+}
+
+impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
+    pub(super) fn new(
+        office: &'s Office<'o, B>,
+        lease: Lease,
+        acknowledged: &'s mut Vec<i64>,
+    ) -> Self {
+        Self {
+            office,
+            lease,
+            lanes: Lanes::new(office.pace),
+            on_the_way: FuturesUnordered::new(),
+            acknowledged,
+            remove_at: None,
+            unblocked: Vec::new(),
+            park: Vec::new(),
+            unread: true,
+            poll_at: Instant::now() + office.pace.poll,
+        }
+    }
+
+    /// Works until the lease is lost or `stop`. An error of the database ends the shift.
+    pub(super) async fn run(
+        mut self,
+        woken: &mut watch::Receiver<()>,
+        stop: &CancellationToken,
+    ) -> Result<(), sqlx::Error> {
+        self.remove_acknowledged().await?;
+        outbox::unpark_all(self.office.database.writer()).await?;
+        let mut give_up = None;
+        loop {
+            if stop.is_cancelled() && give_up.is_none() {
+                give_up = Some(Instant::now() + self.office.pace.drain);
+            }
+            if self.lease.renew_in().is_zero() && !self.lease.renew(self.office.database).await? {
+                tracing::warn!(epoch = self.lease.epoch(), "relay has lost its lease");
+                return Ok(());
+            }
+            self.tidy().await?;
+            match give_up {
+                None => self.send_more().await?,
+                Some(at) if self.on_the_way.is_empty() || at <= Instant::now() => break,
+                Some(_) => (),
+            }
+            self.tell_health();
+            let wake_at = self.wake_at(give_up);
+            tokio::select! {
+                Some(sent) = self.on_the_way.next() => self.settle_ready(sent),
+                Ok(()) = woken.changed(), if give_up.is_none() => self.unread = true,
+                () = stop.cancelled(), if give_up.is_none() => (),
+                () = tokio::time::sleep_until(wake_at) => (),
+            }
+        }
+        self.remove_acknowledged().await?;
+        self.lease.release(self.office.database).await
+    }
+
+    /// Brings the outbox in line with what was learned.
+    async fn tidy(&mut self) -> Result<(), sqlx::Error> {
+        let writer = self.office.database.writer();
+        let idle = self.on_the_way.is_empty() && !self.lanes.is_ready();
+        let late = self.remove_at.is_some_and(|at| at <= Instant::now());
+        if idle || late || self.acknowledged.len() >= REMOVAL {
+            self.remove_acknowledged().await?;
+        }
+        if !self.park.is_empty() {
+            outbox::park(writer, &self.park, self.lease.epoch()).await?;
+            self.park.clear();
+        }
+        while let Some(lane) = self.unblocked.pop() {
+            outbox::unpark(writer, &lane).await?;
+            self.lanes.unblocked(&lane, Instant::now());
+            self.unread = true;
+        }
+        Ok(())
+    }
+
+    async fn remove_acknowledged(&mut self) -> Result<(), sqlx::Error> {
+        for batch in self.acknowledged.chunks(REMOVAL) {
+            outbox::remove(self.office.database.writer(), batch).await?;
+            self.lanes.removed(batch);
+        }
+        self.acknowledged.clear();
+        self.remove_at = None;
+        Ok(())
+    }
+
+    async fn send_more(&mut self) -> Result<(), sqlx::Error> {
+        let now = Instant::now();
+        if self.poll_at <= now {
+            self.poll_at = now + self.office.pace.poll;
+            self.unread = true;
+        }
+        self.unread |= self.lanes.wants_reading(now);
+        if self.unread && self.lanes.has_room() {
+            self.read().await?;
+        }
+        for lane in self.lanes.to_probe(Instant::now()) {
+            match outbox::first_of(self.office.database.reader(), &lane).await? {
+                Some(event) => {
+                    self.lanes.probed(&event);
+                    self.send(event);
+                }
+                // Somebody has removed it by hand.
+                None => self.unblocked.push(lane),
+            }
+        }
+        // The lease is looked at last: reading may have taken long.
+        while self.on_the_way.len() < ON_THE_WAY && self.lease.lives() {
+            let Some(event) = self.lanes.next() else {
+                break;
+            };
+            self.send(event);
+        }
+        Ok(())
+    }
+
+    /// Reads what is not in memory, until the end or until there is no room.
+    async fn read(&mut self) -> Result<(), sqlx::Error> {
+        let mut after = 0;
+        self.unread = false;
+        self.lanes.begin_reading();
+        loop {
+            if !self.lanes.has_room() {
+                self.unread = true;
+                break;
+            }
+            let page = Page {
+                after,
+                limit: PAGE,
+                but: &self.lanes.loaded_after(after),
+                but_lanes: self.lanes.crowded(),
+                but_streams: &self.lanes.paused(Instant::now()),
+            };
+            let events = outbox::read(self.office.database.reader(), &page).await?;
+            let last = events.len() < PAGE;
+            for event in events {
+                after = event.position;
+                if self.lanes.take_in(event) == Taken::Parked {
+                    self.park.push(after);
+                }
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, event: Waiting) {
+        let broker = self.office.broker;
+        let sending = async move {
+            let sent = match event.outgoing() {
+                Ok(outgoing) => {
+                    // What is overdue is sent as what is due now: a plain message.
+                    let due = event.due.filter(|due| *due > Timestamp::now());
+                    broker.send(&outgoing, due).await
+                }
+                Err(err) => Err(err),
+            };
+            (event, sent)
+        };
+        self.on_the_way.push(sending.boxed());
+    }
+
+    /// Notes what became of an event, and of all others that have arrived meanwhile.
+    fn settle_ready(&mut self, sent: Sent) {
+        let mut next = Some(sent);
+        while let Some((event, result)) = next {
+            self.settle(&event, result);
+            next = self.on_the_way.next().now_or_never().flatten();
+        }
+    }
+
+    fn settle(&mut self, event: &Waiting, result: Result<Stored, PublishError>) {
+        let now = Instant::now();
+        match result {
+            Ok(_) => {
+                self.lanes.acknowledged(event);
+                if self.lanes.is_blocked(&event.lane) {
+                    self.unblocked.push(event.lane.clone());
+                }
+                self.acknowledged.push(event.position);
+                self.remove_at.get_or_insert(now + self.office.pace.removal);
+            }
+            Err(err) if err.is_retryable() => {
+                self.lanes.interrupted(event, Chain(&err).to_string(), now);
+            }
+            Err(err) => {
+                let subject = event.subject();
+                let reason = format!("{subject}: {}", Chain(&err));
+                let mut park = self.lanes.refused(event, reason, now);
+                self.park.append(&mut park);
+            }
+        }
+    }
+
+    fn tell_health(&self) {
+        match self.lanes.trouble() {
+            Some((severity, message)) => self.office.health.report(PART, severity, message),
+            None => self.office.health.clear(PART),
+        }
+    }
+
+    /// When something is to be done though nothing happens.
+    fn wake_at(&self, give_up: Option<Instant>) -> Instant {
+        let now = Instant::now();
+        let sooner = match give_up {
+            Some(give_up) => [Some(give_up), None],
+            None => [Some(self.poll_at), self.lanes.next_due(now)],
+        };
+        sooner
+            .into_iter()
+            .chain([self.remove_at])
+            .flatten()
+            .fold(now + self.lease.renew_in(), Instant::min)
+    }
+}
