@@ -47,7 +47,7 @@ pub trait Listener: Send + Sync + 'static {
     const QUEUE_GROUP: QueueGroup;
 
     /// How long one call may take. A handler that takes longer is stopped, and the attempt has failed.
-    const DEADLINE: Duration = Duration::from_secs(300);
+    const DEADLINE: Duration = Duration::from_mins(5);
 
     /// Handles one event, and says what becomes of its message.
     ///

@@ -15,9 +15,9 @@ pub use provision::{Change, Pruning};
 pub(crate) use provision::{ConsumerInfo, StreamInfo};
 
 /// How long a stream keeps an event: 30 days.
-pub(crate) const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const MAX_AGE: Duration = Duration::from_hours(30 * 24);
 /// How long the server remembers a `Nats-Msg-Id`: two minutes.
-pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 /// How many bytes a stream may take before it refuses new events: 1 GiB.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
 /// How long a delivered message belongs to the replica that has it, unless renewed: 10 s.

@@ -19,7 +19,7 @@ use crate::metadata::Place;
 use crate::topology::{ConsumerInfo, Topology};
 
 /// How long a connection must hold for its losses to be forgotten.
-const LOSSES_WITHIN: Duration = Duration::from_secs(60);
+const LOSSES_WITHIN: Duration = Duration::from_mins(1);
 /// How many settled messages are remembered, in case their acknowledgement was lost.
 const REMEMBERED: usize = 4096;
 

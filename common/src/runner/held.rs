@@ -24,9 +24,9 @@ use super::attempts::Attempts;
 /// How often strays are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 /// How often what is no longer needed is removed.
-const CLEAN: Duration = Duration::from_secs(60 * 60);
+const CLEAN: Duration = Duration::from_hours(1);
 /// How long a predecessor may take before it is asked whether it can still come.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// How many held events one sweep takes up.
 const BATCH: u32 = 100;
 
@@ -87,13 +87,14 @@ impl Worker {
             return Progress::Stuck;
         };
         let (kind, reason) = match judgement {
-            Judgement::Handled(Handled::Held) => return Progress::Stuck,
+            Judgement::Handled(Handled::Held) | Judgement::Unknown { .. } => {
+                return Progress::Stuck;
+            }
             Judgement::Handled(Handled::Done) => return Progress::Applied,
             Judgement::Handled(Handled::Duplicate | Handled::AlreadyApplied) => {
                 self.ledger_does(|| ledger.drop_held(held)).await;
                 return Progress::Applied;
             }
-            Judgement::Unknown { .. } => return Progress::Stuck,
             Judgement::Again { after, reason } => match self.policy.delay_after(attempt) {
                 Some(delay) => {
                     let delay = after.unwrap_or(delay);

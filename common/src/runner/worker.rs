@@ -34,7 +34,7 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 /// How long a message waits whose dead letter could not be stored.
 const DEAD_LETTER_LATER: Duration = Duration::from_secs(30);
 /// How long replicas that know a new channel or form may take to come.
-const ROLLOUT: Duration = Duration::from_secs(60 * 60);
+const ROLLOUT: Duration = Duration::from_hours(1);
 
 /// A listener whose event type is forgotten.
 #[async_trait]
@@ -163,18 +163,19 @@ impl Worker {
             )),
             payload: received.payload.clone(),
         };
-        let (received, headers) = (&received, incoming.metadata.headers());
+        let received = &received;
+        let headers = incoming.metadata.headers();
         let Some(judgement) = self.judge(&**handler, &incoming).await else {
             self.undo(received, begun).await;
             return self.nak(received, HAND_OVER).await;
         };
         match judgement {
-            Judgement::Handled(handled) => {
+            Judgement::Handled(how) => {
                 self.ack(&received.reply).await;
                 if let Err(err) = self.attempts.forget(received).await {
                     tracing::debug!(error = %Chain(&err), "old attempts stay until they are cleaned");
                 }
-                self.after_ack(handled, &incoming.metadata).await;
+                self.after_ack(how, &incoming.metadata).await;
                 Outcome::Acked
             }
             Judgement::Dead { kind, reason } => {
