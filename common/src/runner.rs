@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::event::Event;
-use crate::listener::Listener;
+use crate::listener::{Listener, assert_may_listen};
 use crate::name::{QueueGroup, StreamName};
 use crate::retry::RetryPolicy;
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
@@ -124,12 +124,7 @@ impl Runner {
 
     /// Adds a listener.
     pub fn listen<L: Listener>(mut self, listener: L) -> Self {
-        const {
-            assert!(
-                L::QUEUE_GROUP.is_one_of(<L::Event as Listed>::CONSUMERS),
-                "the listener's QUEUE_GROUP is not among those its event's line names"
-            );
-        }
+        const { assert_may_listen::<L>() };
         for subject in <<L::Event as Listed>::Subjects as SubjectSet>::ALL {
             subject.visit(&mut self.listed);
         }

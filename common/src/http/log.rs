@@ -1,5 +1,5 @@
 use std::env::{self, VarError};
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -21,6 +21,7 @@ pub fn log_to_stderr() -> Result<(), LogError> {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
     Ok(())

@@ -20,28 +20,28 @@ subjects! {
 /// A letter was handed in.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LetterPosted {
-    id: String,
+    id: Key,
 }
 
 impl Event for LetterPosted {
     const SUBJECT: Post = Post::LetterPosted;
 
     fn key(&self) -> Key {
-        Key::new(self.id.as_str()).unwrap()
+        self.id.clone()
     }
 }
 
 /// A letter was delivered.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LetterDelivered {
-    id: String,
+    id: Key,
 }
 
 impl Event for LetterDelivered {
     const SUBJECT: Post = Post::LetterPosted;
 
     fn key(&self) -> Key {
-        Key::new(self.id.as_str()).unwrap()
+        self.id.clone()
     }
 }
 

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 /// A ticket was stolen.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TicketStolen {
-    id: String,
+    id: Key,
 }
 
 impl Event for TicketStolen {
     const SUBJECT: Subjects = Subjects::TicketCreated;
 
     fn key(&self) -> Key {
-        Key::new(self.id.as_str()).unwrap()
+        self.id.clone()
     }
 }
 

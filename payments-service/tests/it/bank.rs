@@ -9,7 +9,7 @@ use payments_service::{
     ChargeAnswer, ChargeRequest, IdempotencyKey, OutcomeUnknown, PaymentGateway, RefundRequest,
     SandboxGateway,
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 /// A gateway whose charges travel only as the test lets them.
 #[derive(Debug, Clone)]
@@ -99,6 +99,66 @@ impl PaymentGateway for Road {
     async fn refund(&self, request: RefundRequest) -> Result<RefundId, OutcomeUnknown> {
         self.check()?;
         self.bank.refund(request).await
+    }
+
+    fn lateness(&self) -> Duration {
+        self.bank.lateness()
+    }
+}
+
+/// A gateway that answers what a worker asks, and hands the answers out when the test says so.
+#[derive(Debug, Clone)]
+pub(crate) struct Counter {
+    bank: SandboxGateway,
+    queue: watch::Sender<usize>,
+    is_open: watch::Sender<bool>,
+}
+
+impl Counter {
+    pub(crate) fn before(bank: SandboxGateway) -> Self {
+        Self {
+            bank,
+            queue: watch::Sender::default(),
+            is_open: watch::Sender::default(),
+        }
+    }
+
+    /// Returns when so many requests are answered and kept waiting.
+    pub(crate) async fn queued(&self, requests: usize) {
+        let mut queue = self.queue.subscribe();
+        queue.wait_for(|queued| *queued >= requests).await.unwrap();
+    }
+
+    /// Hands out every answer.
+    pub(crate) fn serve(&self) {
+        self.is_open.send_replace(true);
+    }
+
+    async fn wait(&self) {
+        self.queue.send_modify(|queued| *queued += 1);
+        let mut is_open = self.is_open.subscribe();
+        is_open.wait_for(|is_open| *is_open).await.unwrap();
+    }
+}
+
+impl PaymentGateway for Counter {
+    async fn charge(&self, request: ChargeRequest) -> Result<ChargeAnswer, OutcomeUnknown> {
+        self.bank.charge(request).await
+    }
+
+    async fn find_charge(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ChargeAnswer>, OutcomeUnknown> {
+        let answer = self.bank.find_charge(key).await;
+        self.wait().await;
+        answer
+    }
+
+    async fn refund(&self, request: RefundRequest) -> Result<RefundId, OutcomeUnknown> {
+        let answer = self.bank.refund(request).await;
+        self.wait().await;
+        answer
     }
 
     fn lateness(&self) -> Duration {

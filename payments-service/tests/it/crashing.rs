@@ -6,8 +6,9 @@ use common::events::{OrderId, PaymentId};
 use common::{Health, Severity};
 use payments_service::{Cashier, ChargeAnswer, PayError, Worker};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::bank::{Call, Road};
+use crate::bank::{Call, Counter, Road};
 use crate::books::Books;
 use crate::shop::{MICROSECOND, PATIENT, Shop, pay};
 
@@ -266,6 +267,54 @@ async fn charge_of_an_earlier_attempt_is_reported_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn charge_of_an_earlier_attempt_does_not_stand_for_a_later_one() {
+    let shop = Shop::open().await;
+    let order = shop.order().await;
+    let (requester, call) = declined_behind_its_back(&shop, order).await;
+    let road = Road::to(shop.sandbox());
+    let cashier = shop.cashier_at(road.clone(), PATIENT);
+    let later = tokio::spawn(async move { pay(&cashier, order, "tok_visa").await });
+    let later_call = road.call().await;
+
+    call.answer(Ok(ChargeAnswer::Charged("ch_liar".parse().unwrap())));
+    let err = requester.await.unwrap().unwrap_err();
+    assert!(matches!(err, PayError::Contradicted), "{err}");
+    let charge = later_call.arrive().await;
+    later_call.answer(charge);
+
+    later.await.unwrap().unwrap();
+    assert_eq!(shop.books(order).await, Books::paid());
+}
+
+#[tokio::test]
+async fn workers_that_find_the_same_at_once_write_it_down_once() {
+    let shop = Shop::open().await;
+    let (_, call, found) = crashed(&shop).await;
+    call.arrive().await.unwrap();
+    let refunded = shop.order().await;
+    pay(&shop.cashier(), refunded, "tok_visa").await.unwrap();
+    shop.cancel(refunded).await.unwrap();
+    let counter = Counter::before(shop.sandbox());
+    let cashier = shop.cashier_at(counter.clone(), PATIENT);
+
+    // Each worker takes both payments, and is kept waiting with the gateway's answers in its hands.
+    let mut workers = Vec::new();
+    for replica in 1..=3 {
+        shop.outlast(PATIENT);
+        let worker = Worker::new(&cashier, &Health::new());
+        workers.push(tokio::spawn(async move { worker.pass().await }));
+        counter.queued(2 * replica).await;
+    }
+    counter.serve();
+
+    for worker in workers {
+        worker.await.unwrap().unwrap();
+    }
+    assert_eq!(shop.books(found).await, Books::paid());
+    assert_eq!(shop.books(refunded).await, Books::refunded());
+}
+
+#[tokio::test]
 async fn worker_works_until_it_is_told_to_stop() {
     let shop = Shop::open().await;
     let order = shop.order().await;
@@ -278,7 +327,10 @@ async fn worker_works_until_it_is_told_to_stop() {
         }
     };
 
-    Worker::new(&cashier, &Health::new()).run(refunded).await;
+    let worker = Worker::new(&cashier, &Health::new());
+    timeout(Duration::from_secs(30), worker.run(refunded))
+        .await
+        .unwrap();
 
     assert_eq!(shop.books(order).await, Books::refunded());
 }

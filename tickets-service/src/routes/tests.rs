@@ -303,3 +303,18 @@ async fn process_says_how_it_is() {
     assert_eq!(ready.status, 200);
     assert_eq!(ready.json, json!({ "ready": true, "troubles": {} }));
 }
+
+#[tokio::test]
+async fn database_that_is_out_of_reach_is_said_without_telling_why() {
+    let fixture = Fixture::new().await;
+    // On SQLite there is one writer; whoever waits for it in vain is told to try again.
+    let writer = fixture.database.begin().await.unwrap();
+    tokio::time::pause();
+
+    let reply = fixture.user("alice").post("/api/tickets", OFFER).await;
+
+    reply.assert_refused(503, None);
+    assert_eq!(reply.headers["retry-after"], "1");
+    assert!(!reply.text.contains("pool"), "{}", reply.text);
+    drop(writer);
+}
