@@ -15,6 +15,8 @@ mod failure;
 mod handle;
 mod headers;
 mod health;
+#[cfg(test)]
+mod hostile_input;
 #[cfg(feature = "http")]
 pub mod http;
 mod jitter;

@@ -93,10 +93,9 @@ impl Outgoing {
 /// correlation extension).
 fn inherit(headers: &mut Headers, cause: &Metadata) {
     let id = ce::encode(cause.id());
-    headers.set(
-        ce::CORRELATION_ID,
-        cause.correlation_id().unwrap_or(&id).to_owned(),
-    );
+    let correlation_id = cause.correlation_id();
+    let beginning = correlation_id.as_deref().unwrap_or(cause.id());
+    headers.set(ce::CORRELATION_ID, ce::encode(beginning));
     headers.set(ce::CAUSATION_ID, id);
     for name in [ce::TRACE_PARENT, ce::TRACE_STATE] {
         if headers.known(&name).is_none()

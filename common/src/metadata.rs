@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use crate::cloud_events as ce;
@@ -141,14 +143,14 @@ impl Metadata {
 
     /// What all events share that come of one beginning. `None`: this is a beginning.
     #[must_use]
-    pub fn correlation_id(&self) -> Option<&str> {
-        self.headers.known(&ce::CORRELATION_ID)
+    pub fn correlation_id(&self) -> Option<Cow<'_, str>> {
+        self.headers.known(&ce::CORRELATION_ID).map(ce::decode)
     }
 
     /// The id of the event whose handling published this one. `None`: it was no event.
     #[must_use]
-    pub fn causation_id(&self) -> Option<&str> {
-        self.headers.known(&ce::CAUSATION_ID)
+    pub fn causation_id(&self) -> Option<Cow<'_, str>> {
+        self.headers.known(&ce::CAUSATION_ID).map(ce::decode)
     }
 
     /// Everything that travelled beside the payload.
