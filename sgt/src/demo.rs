@@ -292,9 +292,8 @@ async fn sell_and_judge(
     let broker = broker::Broker::new(client);
     let phase = screen.phase("settling", 0);
     settle::until_quiet(&databases, &broker, setup.ttl + PATIENCE, &phase).await?;
+    let facts = Facts::read(&databases, &broker, setup.ttl + PATIENCE).await?;
     phase.end("outboxes, consumers, orders and payments");
-
-    let facts = Facts::read(&databases, &broker).await?;
     Ok(report(args, &api, account, &facts, begun))
 }
 
@@ -342,4 +341,37 @@ fn start_logging(folder: &RunFolder) -> anyhow::Result<()> {
             .init();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[track_caller]
+    fn check_ttl(line: &str, expected: Duration) {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(cli.args.ttl(), expected, "{line}");
+    }
+
+    #[test]
+    fn orders_live_longer_among_many_buyers() {
+        check_ttl("demo", Duration::from_secs(5));
+        check_ttl("demo --buyers 500", Duration::from_secs(20));
+        check_ttl("demo --buyers 4000000000", Duration::from_mins(1));
+        check_ttl("demo --buyers 500 --ttl 2s", Duration::from_secs(2));
+    }
+
+    #[test]
+    fn order_that_outlives_its_schedule_is_refused() {
+        assert!(Cli::try_parse_from(["demo", "--ttl", "169h"]).is_err());
+        assert!(Cli::try_parse_from(["demo", "--ttl", "168h"]).is_ok());
+    }
 }

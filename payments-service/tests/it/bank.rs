@@ -10,6 +10,10 @@ use payments_service::{
     SandboxGateway,
 };
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// How long a test waits for what has to happen.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A gateway whose charges travel only as the test lets them.
 #[derive(Debug, Clone)]
@@ -41,7 +45,8 @@ impl Road {
 
     /// The next charge that sets out.
     pub(crate) async fn call(&self) -> Call {
-        self.waiting.lock().await.recv().await.unwrap()
+        let mut waiting = self.waiting.lock().await;
+        timeout(DEADLINE, waiting.recv()).await.unwrap().unwrap()
     }
 
     /// Nothing but charges gets through any more.
@@ -126,7 +131,8 @@ impl Counter {
     /// Returns when so many requests are answered and kept waiting.
     pub(crate) async fn queued(&self, requests: usize) {
         let mut queue = self.queue.subscribe();
-        queue.wait_for(|queued| *queued >= requests).await.unwrap();
+        let queued = queue.wait_for(|queued| *queued >= requests);
+        timeout(DEADLINE, queued).await.unwrap().unwrap();
     }
 
     /// Hands out every answer.

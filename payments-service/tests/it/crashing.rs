@@ -8,7 +8,7 @@ use payments_service::{Cashier, ChargeAnswer, PayError, Worker};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bank::{Call, Counter, Road};
+use crate::bank::{Call, Counter, DEADLINE, Road};
 use crate::books::Books;
 use crate::shop::{MICROSECOND, PATIENT, Shop, pay};
 
@@ -328,9 +328,7 @@ async fn worker_works_until_it_is_told_to_stop() {
     };
 
     let worker = Worker::new(&cashier, &Health::new());
-    timeout(Duration::from_secs(30), worker.run(refunded))
-        .await
-        .unwrap();
+    timeout(DEADLINE, worker.run(refunded)).await.unwrap();
 
     assert_eq!(shop.books(order).await, Books::refunded());
 }

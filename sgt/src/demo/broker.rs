@@ -126,6 +126,13 @@ impl Broker {
     }
 }
 
+impl Consumer {
+    /// Whether everything is delivered and settled.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pending == 0 && self.unacknowledged == 0
+    }
+}
+
 impl Event {
     fn read(message: &Message) -> anyhow::Result<Self> {
         let (channel, key) = message

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use payments_service::SandboxLedger;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
+use tokio::time::{Instant, sleep};
 
 use super::broker::{Broker, Consumer, Event};
 use super::latency::Latencies;
@@ -193,13 +194,28 @@ impl Databases {
 }
 
 impl Facts {
-    pub(super) async fn read(databases: &Databases, broker: &Broker) -> anyhow::Result<Self> {
-        Ok(Self {
-            events: broker.events().await?,
-            consumers: broker.consumers().await?,
-            dead_letters: broker.dead_letters().await?,
-            ..Self::read_databases(databases).await?
-        })
+    /// Reads everything, until nothing was delivered meanwhile: orders that came to their end long ago
+    /// still expire, and half of that would look like a fault. Gives up after `patience`.
+    pub(super) async fn read(
+        databases: &Databases,
+        broker: &Broker,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let before = broker.consumers().await?;
+            let facts = Self {
+                events: broker.events().await?,
+                dead_letters: broker.dead_letters().await?,
+                ..Self::read_databases(databases).await?
+            };
+            let consumers = broker.consumers().await?;
+            let is_still = consumers == before && consumers.iter().all(Consumer::is_at_rest);
+            if is_still || Instant::now() >= deadline {
+                return Ok(Self { consumers, ..facts });
+            }
+            sleep(Duration::from_millis(50)).await; // schedules fire by the second: soon all is still
+        }
     }
 
     pub(super) async fn read_databases(databases: &Databases) -> anyhow::Result<Self> {

@@ -439,7 +439,7 @@ fn consumers_caught_up(facts: &Facts) -> Verdict {
     let mut broken: Vec<_> = facts
         .consumers
         .iter()
-        .filter(|consumer| consumer.pending > 0 || consumer.unacknowledged > 0)
+        .filter(|consumer| !consumer.is_at_rest())
         .map(|consumer| {
             format!(
                 "{} on {}: {} events not delivered, {} not acknowledged",

@@ -377,3 +377,99 @@ impl fmt::Display for Latency {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(invariants: Vec<Verdict>) -> Report {
+        let facts = Facts::default();
+        Report {
+            seed: 7,
+            seconds: 1.5,
+            requests: 3,
+            tickets: Tickets::count(&facts),
+            orders: Orders::count(&facts),
+            payments: Payments::count(&facts),
+            sale: Account::default(),
+            events: EventCounts::count(&facts),
+            delivery: Delivery::count(&facts),
+            published_to_handled: Latencies::of(vec![Duration::from_micros(1234)]).into(),
+            written_to_handled: Latencies::default().into(),
+            invariants,
+        }
+    }
+
+    fn broken(lines: usize) -> Verdict {
+        let lines = (1..=lines).map(|line| format!("line {line}")).collect();
+        Verdict::new("nothing is wrong", "3 things".to_owned(), lines)
+    }
+
+    #[test]
+    fn broken_invariant_makes_the_report_unsound() {
+        assert!(report(vec![broken(0)]).is_sound());
+        assert!(!report(vec![broken(0), broken(1)]).is_sound());
+    }
+
+    #[test]
+    fn text_says_what_is_broken_and_where() {
+        let text = report(vec![broken(0), broken(12)]).to_string();
+        assert!(
+            text.contains("  ok      nothing is wrong (3 things)\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  BROKEN  nothing is wrong (3 things)\n            line 1\n"),
+            "{text}"
+        );
+        assert!(text.contains("line 10\n            and 2 more\n"), "{text}");
+        assert!(text.ends_with("1 of 2 invariants are BROKEN."), "{text}");
+    }
+
+    #[test]
+    fn json_is_one_line_with_every_channel() {
+        let json = serde_json::to_string(&report(vec![broken(12)])).unwrap();
+        assert!(!json.contains('\n'));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["publishedToHandled"]["p99Ms"], 1.23);
+        assert_eq!(json["writtenToHandled"]["p50Ms"], serde_json::Value::Null);
+        assert_eq!(
+            json["events"].as_object().unwrap().len(),
+            Subjects::ALL.len()
+        );
+        assert_eq!(
+            json["invariants"][0]["broken"].as_array().unwrap().len(),
+            12
+        );
+    }
+
+    #[test]
+    fn redelivery_is_what_was_delivered_more_than_once() {
+        let event = |key: &str| crate::demo::broker::Event {
+            subject: Subjects::OrderCompleted,
+            key: key.to_owned(),
+            identity: (String::new(), key.to_owned()),
+            written: None,
+            stored: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let consumer = |group: &str, deliveries| crate::demo::broker::Consumer {
+            stream: "ORDERS".to_owned(),
+            group: group.to_owned(),
+            pending: 0,
+            unacknowledged: 0,
+            deliveries,
+        };
+        let facts = Facts {
+            events: vec![event("one"), event("two")],
+            consumers: vec![
+                consumer("tickets-service", 2),
+                consumer("payments-service", 5),
+            ],
+            ..Facts::default()
+        };
+
+        let delivery = Delivery::count(&facts);
+
+        assert_eq!((delivery.deliveries, delivery.redeliveries), (7, 3));
+    }
+}

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::broker::Broker;
+use super::broker::{Broker, Consumer};
 use super::facts::Databases;
 use super::progress::Phase;
 
@@ -19,17 +19,11 @@ pub(super) async fn until_quiet(
     // One look takes a while, and what it passes may stir what it has looked at before.
     let mut quiet_looks = 0;
     while quiet_looks < 2 && Instant::now() < deadline {
-        let is_quiet = databases.are_quiet().await? && is_quiet(broker).await?;
+        let is_quiet = databases.are_quiet().await?
+            && broker.consumers().await?.iter().all(Consumer::is_at_rest);
         quiet_looks = if is_quiet { quiet_looks + 1 } else { 0 };
         phase.wait();
         sleep(Duration::from_millis(100)).await; // nobody tells when a system is quiet
     }
     Ok(())
-}
-
-async fn is_quiet(broker: &Broker) -> anyhow::Result<bool> {
-    let consumers = broker.consumers().await?;
-    Ok(consumers
-        .iter()
-        .all(|consumer| consumer.pending == 0 && consumer.unacknowledged == 0))
 }
