@@ -98,7 +98,7 @@ async fn connect(
         .reconnect_delay_callback(reconnect_delay)
         .connect(config.addresses()?)
         .await
-        .map_err(|err| ConnectError::from_nats(&servers, err))
+        .map_err(|err| ConnectError::from_nats(&servers, &err))
 }
 
 /// Doubles from 50 ms to 4 s, the upper half of it left to chance so that replicas do not return as one.
@@ -222,7 +222,8 @@ impl Client {
                     limit: connection.nats.max_payload(),
                 }),
                 RequestErrorKind::InvalidSubject | RequestErrorKind::Other => {
-                    self.revive(&connection).await;
+                    // Boxed: a rare path must not make every request's future as large as its own.
+                    Box::pin(self.revive(&connection)).await;
                     Err(RequestError::Disconnected)
                 }
             },
@@ -298,7 +299,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    fn from_nats(servers: &str, err: async_nats::ConnectError) -> Self {
+    fn from_nats(servers: &str, err: &async_nats::ConnectError) -> Self {
         use async_nats::ConnectErrorKind as Kind;
         let servers = servers.to_owned();
         match err.kind() {

@@ -92,19 +92,21 @@ impl Headers {
         self.0.insert(name, HeaderValue::from(value));
     }
 
-    /// Leaves out what `keep` refuses.
+    /// Leaves out what `keep` refuses. A name keeps all of its values.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter(|(name, _)| keep((*name).as_ref()))
-                .flat_map(|(name, values)| {
-                    values
-                        .iter()
-                        .map(move |value| (name.clone(), value.clone()))
-                })
-                .collect(),
-        )
+        let mut kept = HeaderMap::new();
+        // To collect into a map would keep the last value of each name only.
+        for (name, values) in self.0.iter().filter(|(name, _)| keep((*name).as_ref())) {
+            for value in values {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        Self(kept)
+    }
+
+    /// Leaves out what belongs to the runtime: headers of an event that came in may be handed on as they are.
+    pub(crate) fn without_reserved(&self) -> Self {
+        self.retain(|name| !is_reserved(name))
     }
 
     pub(crate) fn from_nats(map: HeaderMap) -> Self {
@@ -202,6 +204,18 @@ mod tests {
         refused("nats-msg-id", "1");
         refused("ce-id", "1");
         refused("Content-Type", "text/plain");
+    }
+
+    #[test]
+    fn headers_that_came_in_lose_what_commands_the_server_and_nothing_else() {
+        let pairs =
+            r#"[["Nats-Rollup","all"],["nats-TTL","1"],["ce-id","1"],["via","a"],["via","b"]]"#;
+        let received: Headers = serde_json::from_str(pairs).unwrap();
+
+        let kept = received.without_reserved();
+
+        let kept: Vec<_> = kept.iter().collect();
+        assert_eq!(kept, [("via", "a"), ("via", "b")]);
     }
 
     #[test]

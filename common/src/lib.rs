@@ -6,12 +6,17 @@ pub use schemars;
 
 mod client;
 mod cloud_events;
+mod contract;
+mod dead_letter;
 mod error;
 mod event;
 pub mod events;
 mod failure;
+mod handle;
 mod headers;
 mod health;
+#[cfg(test)]
+mod hostile_input;
 #[cfg(feature = "http")]
 pub mod http;
 mod jitter;
@@ -26,10 +31,13 @@ mod runner;
 mod sql;
 mod subject_set;
 mod subjects;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topology;
 mod version;
 
 pub use client::{Client, ClientConfig, ConfigError, ConnectError, build_client};
+pub use contract::{Contract, Form};
 pub use error::{BoxError, Chain};
 pub use event::{Carries, Event, Past};
 pub use failure::{Failure, FailureKind};

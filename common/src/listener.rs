@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::message::Incoming;
 use crate::metadata::Metadata;
 use crate::name::QueueGroup;
+use crate::subject_set::Listed;
 
 /// Handles the events of one channel, for effects outside a database.
 ///
@@ -46,7 +47,7 @@ pub trait Listener: Send + Sync + 'static {
     const QUEUE_GROUP: QueueGroup;
 
     /// How long one call may take. A handler that takes longer is stopped, and the attempt has failed.
-    const DEADLINE: Duration = Duration::from_secs(300);
+    const DEADLINE: Duration = Duration::from_mins(5);
 
     /// Handles one event, and says what becomes of its message.
     ///
@@ -65,6 +66,15 @@ pub trait Listener: Send + Sync + 'static {
     fn ledger(&self) -> Option<(&crate::Database, crate::Order)> {
         None
     }
+}
+
+/// Fails to compile, where it is used in a constant, for a listener whose group its event does not name.
+#[track_caller]
+pub(crate) const fn assert_may_listen<L: Listener>() {
+    assert!(
+        L::QUEUE_GROUP.is_one_of(<L::Event as Listed>::CONSUMERS),
+        "the listener's QUEUE_GROUP is not among those that its event's line names"
+    );
 }
 
 /// One delivery of one event: what is known of it, and the right to settle it once.

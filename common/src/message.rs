@@ -48,7 +48,7 @@ impl Outgoing {
         let payload = serde_json::to_vec(event).map_err(PublishError::Encode)?;
         let id = Uuid::now_v7();
         let key = event.key();
-        let mut headers = headers.clone();
+        let mut headers = headers.without_reserved();
         let id_text = id.hyphenated().to_string();
         headers.set(ce::SPEC_VERSION, "1.0");
         headers.set(ce::ID, id_text.as_str());
@@ -93,10 +93,9 @@ impl Outgoing {
 /// correlation extension).
 fn inherit(headers: &mut Headers, cause: &Metadata) {
     let id = ce::encode(cause.id());
-    headers.set(
-        ce::CORRELATION_ID,
-        cause.correlation_id().unwrap_or(&id).to_owned(),
-    );
+    let correlation_id = cause.correlation_id();
+    let beginning = correlation_id.as_deref().unwrap_or(cause.id());
+    headers.set(ce::CORRELATION_ID, ce::encode(beginning));
     headers.set(ce::CAUSATION_ID, id);
     for name in [ce::TRACE_PARENT, ce::TRACE_STATE] {
         if headers.known(&name).is_none()

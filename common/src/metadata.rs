@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use crate::cloud_events as ce;
@@ -23,6 +25,16 @@ pub(crate) struct Position {
     pub(crate) stream: String,
     pub(crate) sequence: u64,
     pub(crate) stored_at: Timestamp,
+}
+
+/// A message within its stream. The time tells it from one of a re-created stream, which counts
+/// from 1 again.
+pub(crate) type Place = (u64, Timestamp);
+
+impl Position {
+    pub(crate) fn place(&self) -> Place {
+        (self.sequence, self.stored_at)
+    }
 }
 
 impl Metadata {
@@ -131,14 +143,14 @@ impl Metadata {
 
     /// What all events share that come of one beginning. `None`: this is a beginning.
     #[must_use]
-    pub fn correlation_id(&self) -> Option<&str> {
-        self.headers.known(&ce::CORRELATION_ID)
+    pub fn correlation_id(&self) -> Option<Cow<'_, str>> {
+        self.headers.known(&ce::CORRELATION_ID).map(ce::decode)
     }
 
     /// The id of the event whose handling published this one. `None`: it was no event.
     #[must_use]
-    pub fn causation_id(&self) -> Option<&str> {
-        self.headers.known(&ce::CAUSATION_ID)
+    pub fn causation_id(&self) -> Option<Cow<'_, str>> {
+        self.headers.known(&ce::CAUSATION_ID).map(ce::decode)
     }
 
     /// Everything that travelled beside the payload.

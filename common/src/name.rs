@@ -1,5 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 
 /// The name of a stream, and whether the server may hold scheduled messages in it.
 ///
@@ -31,6 +35,7 @@ impl StreamName {
     /// If the name is not 1 to 32 characters of `A-Z`, `0-9` and `_`. In a constant, that is a
     /// compile error.
     #[must_use]
+    #[track_caller]
     pub const fn new(name: &'static str) -> Self {
         assert!(
             is_made_of(name, 32, Alphabet::Upper),
@@ -48,6 +53,7 @@ impl StreamName {
     ///
     /// As [`new`](Self::new).
     #[must_use]
+    #[track_caller]
     pub const fn scheduled(name: &'static str) -> Self {
         Self {
             schedules: Schedules::Accepted,
@@ -89,6 +95,7 @@ impl QueueGroup {
     /// If the name is not 1 to 32 characters of `a-z`, `0-9` and `-`. In a constant, that is a
     /// compile error.
     #[must_use]
+    #[track_caller]
     pub const fn new(name: &'static str) -> Self {
         assert!(
             is_made_of(name, 32, Alphabet::Lower),
@@ -126,8 +133,10 @@ impl fmt::Display for QueueGroup {
 /// What an event is about: the id of its aggregate, and the second token of its NATS subject.
 ///
 /// 1 to 64 characters of `A-Z`, `a-z`, `0-9`, `_` and `-`. Anything else could be read by the
-/// server as a wildcard or a token of its own, and is refused before it reaches the wire.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// server as a wildcard or a token of its own, and is refused before it reaches the wire. As a field
+/// of an event it is text, and checked when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>", into = "Box<str>")]
 pub struct Key(Box<str>);
 
 impl Key {
@@ -169,6 +178,34 @@ impl FromStr for Key {
 
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         Self::new(text)
+    }
+}
+
+impl TryFrom<Box<str>> for Key {
+    type Error = InvalidKey;
+
+    fn try_from(text: Box<str>) -> Result<Self, InvalidKey> {
+        Self::new(text)
+    }
+}
+
+impl From<Key> for Box<str> {
+    fn from(key: Key) -> Self {
+        key.0
+    }
+}
+
+impl JsonSchema for Key {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Key".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" })
     }
 }
 
@@ -240,6 +277,13 @@ mod tests {
         for text in ["*", ">", "a.b", "a b", "a\r", "a\n", "é", "a:b", "a/b"] {
             check(text, false);
         }
+    }
+
+    #[test]
+    fn key_that_is_read_is_checked() {
+        let key: Key = serde_json::from_str("\"a-1\"").unwrap();
+        assert_eq!(serde_json::to_string(&key).unwrap(), "\"a-1\"");
+        assert!(serde_json::from_str::<Key>("\"a.*\"").is_err());
     }
 
     #[test]

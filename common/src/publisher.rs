@@ -7,6 +7,7 @@ mod jetstream;
 
 #[cfg(feature = "sql")]
 pub(crate) use jetstream::assert_scheduled;
+pub(crate) use jetstream::store;
 pub use jetstream::{JetStreamPublisher, Stored};
 
 /// Publishes events of every list.

@@ -63,7 +63,7 @@ impl Default for RetryPolicy {
         Self::new(
             const { NonZeroU32::new(10).unwrap() },
             Duration::from_millis(200),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
         )
     }
 }

@@ -1,23 +1,100 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
 use crate::client::Client;
 use crate::event::Event;
-use crate::listener::Listener;
-use crate::subject_set::Listed;
-use crate::topology::Provisioning;
+use crate::listener::{Listener, assert_may_listen};
+use crate::name::{QueueGroup, StreamName};
+use crate::retry::RetryPolicy;
+use crate::subject_set::{EventVisitor, Listed, SubjectSet};
+use crate::topology::{Provisioning, Topology, TopologyError};
+
+mod attempts;
+mod consumer;
+#[cfg(feature = "sql")]
+mod held;
+mod lanes;
+mod monitor;
+mod outage;
+mod poison;
+mod pull;
+mod received;
+mod worker;
+
+use attempts::Attempts;
+use consumer::Consumer;
+use outage::Outages;
+use worker::{Erased, Handler, Worker};
 
 /// Runs the listeners of a process: fetches, hands over, settles, retries, dead-letters, drains.
-#[derive(Debug)]
+///
+/// Each queue group has one durable consumer on each stream, shared by all its replicas. Events of
+/// one key are handled one after the other within a process; those of different keys at once.
 #[must_use = "a runner does nothing until `run` is awaited"]
 pub struct Runner {
     client: Client,
     provisioning: Provisioning,
+    policy: RetryPolicy,
+    concurrency: NonZeroUsize,
+    drain: Duration,
+    registered: Vec<Registered>,
+    topology: Topology,
+    listed: Vec<ListedChannel>,
+}
+
+/// A listener, and what its types say.
+struct Registered {
+    group: QueueGroup,
+    stream: StreamName,
+    channel: &'static str,
+    handler: Arc<dyn Handler>,
+    #[cfg(feature = "sql")]
+    database: Option<(crate::Database, crate::Order)>,
+    versioned: bool,
+}
+
+/// A channel of a list that a listener's event stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ListedChannel {
+    channel: &'static str,
+    stream: StreamName,
+    consumers: &'static [QueueGroup],
+    versioned: bool,
+}
+
+impl EventVisitor for Vec<ListedChannel> {
+    fn visit<E: Event>(&mut self) {
+        let listed = ListedChannel {
+            channel: <E as Listed>::CHANNEL,
+            stream: <E as Listed>::STREAM,
+            consumers: <E as Listed>::CONSUMERS,
+            versioned: E::VERSION.is_some(),
+        };
+        if !self.contains(&listed) {
+            self.push(listed);
+        }
+    }
 }
 
 impl Runner {
-    /// A runner without listeners.
+    /// A runner without listeners. It creates nothing on the server, handles 32 events of a group and
+    /// stream at once, and gives handlers 30 s to finish at shutdown.
     pub fn new(client: &Client) -> Self {
         Self {
             client: client.clone(),
-            provisioning: Provisioning::BindOnly,
+            provisioning: Provisioning::default(),
+            policy: RetryPolicy::default(),
+            concurrency: const { NonZeroUsize::MIN.saturating_add(31) },
+            drain: Duration::from_secs(30),
+            registered: Vec::new(),
+            topology: Topology::default(),
+            listed: Vec::new(),
         }
     }
 
@@ -27,15 +104,44 @@ impl Runner {
         self
     }
 
+    /// How often, and when, a failed event is tried again.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How many events of one group and stream are handled at once. As many again are fetched ahead.
+    pub fn concurrency(mut self, concurrency: NonZeroUsize) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// How long handlers may finish at shutdown. The events of those that do not come again.
+    pub fn drain_within(mut self, deadline: Duration) -> Self {
+        self.drain = deadline;
+        self
+    }
+
     /// Adds a listener.
-    pub fn listen<L: Listener>(self, _listener: L) -> Self {
-        const {
-            assert!(
-                L::QUEUE_GROUP.is_one_of(<L::Event as Listed>::CONSUMERS),
-                "the listener's QUEUE_GROUP is not among those its event's line names"
-            );
+    pub fn listen<L: Listener>(mut self, listener: L) -> Self {
+        const { assert_may_listen::<L>() };
+        for subject in <<L::Event as Listed>::Subjects as SubjectSet>::ALL {
+            subject.visit(&mut self.listed);
         }
-        todo!()
+        self.topology
+            .merge(Topology::of::<<L::Event as Listed>::Subjects>());
+        self.registered.push(Registered {
+            group: L::QUEUE_GROUP,
+            stream: <L::Event as Listed>::STREAM,
+            channel: <L::Event as Listed>::CHANNEL,
+            versioned: L::Event::VERSION.is_some(),
+            #[cfg(feature = "sql")]
+            database: listener
+                .ledger()
+                .map(|(database, order)| (database.clone(), order)),
+            handler: Arc::new(Erased(listener)),
+        });
+        self
     }
 
     /// Adds a listener that applies events to `database`.
@@ -48,13 +154,199 @@ impl Runner {
         self.listen(crate::InTransaction::new(database, listener))
     }
 
-    /// Listens until `shutdown`, then drains.
+    /// Listens until `shutdown`, then drains: stops fetching, hands back what has not started, lets
+    /// finish what has, and makes sure of the acknowledgements.
     ///
     /// # Errors
     ///
-    /// [`RunError`] if the listeners cannot start.
-    pub async fn run(self, _shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
-        todo!()
+    /// [`RunError`] if the listeners do not fit their lists, or the server is not as the lists declare.
+    /// From then on troubles are reported to the client's [`health`](Client::health) and waited out.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        self.check()?;
+        let topology =
+            self.groups()
+                .into_iter()
+                .fold(Topology::default(), |mut topology, group| {
+                    topology.merge(self.topology.for_group(group));
+                    topology
+                });
+        match self.provisioning {
+            Provisioning::BindOnly => {
+                for drift in topology.verify(&self.client).await? {
+                    tracing::warn!(%drift, "server has more than is declared");
+                }
+            }
+            Provisioning::Create { replicas } => {
+                for change in topology.provision(&self.client, replicas).await? {
+                    tracing::info!(%change, "provisioned");
+                }
+            }
+        }
+        let stop = CancellationToken::new();
+        let mut tasks = self.start(&topology, &stop);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown, if !stop.is_cancelled() => stop.cancel(),
+                ended = tasks.join_next() => match ended {
+                    None => return Ok(()),
+                    Some(Ok(())) => (),
+                    Some(Err(err)) => {
+                        stop.cancel();
+                        return Err(RunError::Task { reason: err.to_string() });
+                    }
+                },
+            }
+        }
+    }
+
+    fn groups(&self) -> HashSet<QueueGroup> {
+        self.registered
+            .iter()
+            .map(|listener| listener.group)
+            .collect()
+    }
+
+    /// One consumer for each group and stream.
+    fn start(self, topology: &Topology, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let mut by_consumer: HashMap<(QueueGroup, StreamName), Vec<Registered>> = HashMap::new();
+        for listener in self.registered {
+            by_consumer
+                .entry((listener.group, listener.stream))
+                .or_default()
+                .push(listener);
+        }
+        for ((group, stream), listeners) in by_consumer {
+            #[cfg(feature = "sql")]
+            let attempts = listeners
+                .iter()
+                .find_map(|listener| listener.database.as_ref())
+                .map_or(Attempts::Server, |(database, _)| {
+                    Attempts::Database(crate::sql::GroupLedger {
+                        database: database.clone(),
+                        queue_group: group,
+                        stream,
+                    })
+                });
+            #[cfg(not(feature = "sql"))]
+            let attempts = Attempts::Server;
+            let part = format!("handlers of {group} on {stream}");
+            let worker = Arc::new(Worker {
+                client: self.client.clone(),
+                group,
+                stream,
+                handlers: listeners
+                    .into_iter()
+                    .map(|listener| (listener.channel, listener.handler))
+                    .collect(),
+                policy: self.policy,
+                attempts,
+                outages: Outages::new(part, self.client.health(), stop.clone()),
+                stop: stop.clone(),
+                unknown: Mutex::default(),
+            });
+            #[cfg(feature = "sql")]
+            tasks.spawn(Arc::clone(&worker).sweep());
+            tasks.spawn(monitor::monitor(
+                self.client.clone(),
+                group,
+                stream,
+                stop.clone(),
+            ));
+            let consumer = Consumer {
+                worker,
+                concurrency: self.concurrency.get(),
+                provision: match self.provisioning {
+                    Provisioning::BindOnly => None,
+                    Provisioning::Create { .. } => Some(topology.clone()),
+                },
+                stop: stop.clone(),
+                drain: self.drain,
+            };
+            tasks.spawn(consumer.run());
+        }
+        tasks
+    }
+
+    /// Whether the listeners are what the lists ask for.
+    fn check(&self) -> Result<(), RunError> {
+        if self.registered.is_empty() {
+            return Err(RunError::NoListener);
+        }
+        let mut seen = HashSet::new();
+        for Registered { group, channel, .. } in &self.registered {
+            if !seen.insert((*group, *channel)) {
+                return Err(RunError::Twice {
+                    group: *group,
+                    channel,
+                });
+            }
+        }
+        for group in self.groups() {
+            for listed in &self.listed {
+                let ListedChannel {
+                    channel, consumers, ..
+                } = *listed;
+                if group.is_one_of(consumers) && !seen.contains(&(group, channel)) {
+                    return Err(RunError::Unheard { group, channel });
+                }
+            }
+        }
+        #[cfg(feature = "sql")]
+        self.check_orders()?;
+        Ok(())
+    }
+
+    /// A group reads the versions of an aggregate in one way; and who reads every version must hear of all.
+    #[cfg(feature = "sql")]
+    fn check_orders(&self) -> Result<(), RunError> {
+        use crate::Order;
+        let mut orders: HashMap<(QueueGroup, StreamName), Order> = HashMap::new();
+        for listener in &self.registered {
+            let Registered {
+                group,
+                stream,
+                channel,
+                versioned: true,
+                ..
+            } = *listener
+            else {
+                continue;
+            };
+            let order = listener
+                .database
+                .as_ref()
+                .map_or(Order::Any, |(_, order)| *order);
+            if *orders.entry((group, stream)).or_insert(order) != order {
+                return Err(RunError::MixedOrders { group, channel });
+            }
+            let deaf = |listed: &&ListedChannel| {
+                listed.stream == stream && listed.versioned && !group.is_one_of(listed.consumers)
+            };
+            if order == Order::EveryVersion
+                && let Some(missing) = self.listed.iter().find(deaf)
+            {
+                return Err(RunError::MissingVersions {
+                    group,
+                    channel: missing.channel,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channels: Vec<_> = self
+            .registered
+            .iter()
+            .map(|listener| listener.channel)
+            .collect();
+        f.debug_struct("Runner")
+            .field("channels", &channels)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,7 +354,57 @@ impl Runner {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The topology is not as declared.
-    #[error("topology is not as declared")]
-    Topology,
+    /// There is nothing to run.
+    #[error("runner has no listener")]
+    NoListener,
+    /// Two listeners of one group claim one channel.
+    #[error("`{group}` has two listeners for `{channel}`")]
+    Twice {
+        /// The group.
+        group: QueueGroup,
+        /// The channel.
+        channel: &'static str,
+    },
+    /// A line names a group that does not listen: its consumer would get events that nobody handles.
+    #[error(
+        "the line of `{channel}` names `{group}`, which has no listener for it; add one, or take the group off the line"
+    )]
+    Unheard {
+        /// The group.
+        group: QueueGroup,
+        /// The channel.
+        channel: &'static str,
+    },
+    /// A group reads the versions of one stream's aggregates in two ways.
+    #[cfg(feature = "sql")]
+    #[error(
+        "`{group}` reads `{channel}` in another order than the other versioned channels of its stream"
+    )]
+    MixedOrders {
+        /// The group.
+        group: QueueGroup,
+        /// The channel.
+        channel: &'static str,
+    },
+    /// A group reads every version, and a channel that carries versions does not name it: it would wait
+    /// for what never comes.
+    #[cfg(feature = "sql")]
+    #[error(
+        "`{group}` reads every version of its stream, and the line of `{channel}` does not name it"
+    )]
+    MissingVersions {
+        /// The group.
+        group: QueueGroup,
+        /// The channel whose versions it would miss.
+        channel: &'static str,
+    },
+    /// The server is not as the lists declare.
+    #[error("streams and consumers are not as declared")]
+    Topology(#[from] TopologyError),
+    /// A task of the runner panicked. A bug of this crate.
+    #[error("a task of the runner ended: {reason}")]
+    Task {
+        /// What it said.
+        reason: String,
+    },
 }

@@ -104,14 +104,14 @@ impl UnknownSubject {
 /// /// A letter was handed in.
 /// #[derive(Serialize, Deserialize, schemars::JsonSchema)]
 /// pub struct LetterPosted {
-///     id: String,
+///     id: Key,
 /// }
 ///
 /// impl Event for LetterPosted {
 ///     const SUBJECT: Post = Post::LetterPosted;
 ///
 ///     fn key(&self) -> Key {
-///         Key::new(self.id.as_str()).expect("ids are made of letters")
+///         self.id.clone()
 ///     }
 /// }
 ///

@@ -15,9 +15,9 @@ pub use provision::{Change, Pruning};
 pub(crate) use provision::{ConsumerInfo, StreamInfo};
 
 /// How long a stream keeps an event: 30 days.
-pub(crate) const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const MAX_AGE: Duration = Duration::from_hours(30 * 24);
 /// How long the server remembers a `Nats-Msg-Id`: two minutes.
-pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 /// How many bytes a stream may take before it refuses new events: 1 GiB.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
 /// How long a delivered message belongs to the replica that has it, unless renewed: 10 s.
@@ -38,6 +38,7 @@ pub struct Topology {
 struct StreamPlan {
     name: StreamName,
     channels: Vec<&'static str>,
+    producers: Vec<QueueGroup>,
 }
 
 /// A durable consumer, as the lists declare it.
@@ -96,7 +97,10 @@ impl Topology {
             streams: self
                 .streams
                 .iter()
-                .filter(|(stream, _)| consumers.keys().any(|(read, _)| read == *stream))
+                .filter(|(stream, plan)| {
+                    plan.producers.contains(&group)
+                        || consumers.keys().any(|(read, _)| read == *stream)
+                })
                 .map(|(key, plan)| (*key, plan.clone()))
                 .collect(),
             consumers,
@@ -159,8 +163,10 @@ impl EventVisitor for Topology {
             .or_insert_with(|| StreamPlan {
                 name: stream,
                 channels: Vec::new(),
+                producers: Vec::new(),
             });
         add(&mut plan.channels, channel);
+        add(&mut plan.producers, <E as Listed>::PRODUCER);
         for &group in <E as Listed>::CONSUMERS {
             let plan = self
                 .consumers
@@ -175,9 +181,9 @@ impl EventVisitor for Topology {
     }
 }
 
-fn add(channels: &mut Vec<&'static str>, channel: &'static str) {
-    if !channels.contains(&channel) {
-        channels.push(channel);
+fn add<T: PartialEq>(all: &mut Vec<T>, one: T) {
+    if !all.contains(&one) {
+        all.push(one);
     }
 }
 

@@ -1,1 +1,28 @@
-fn main() {}
+//! Sells tickets: see the library of the same name.
+
+use std::process::ExitCode;
+
+use common::TICKETS_SERVICE;
+use common::http::{announce, log_to_stderr, until_signalled};
+use tickets_service::{Config, Service};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("{TICKETS_SERVICE}: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> anyhow::Result<()> {
+    let config = Config::from_args()?;
+    log_to_stderr()?;
+
+    let service = Service::start(&config).await?;
+    announce(TICKETS_SERVICE, service.addr())?;
+
+    until_signalled(async |stop| Ok(service.run(stop).await?)).await
+}

@@ -41,7 +41,7 @@ impl ClientConfig {
     /// |---|---|
     /// | `NATS_URL` | servers, separated by commas; default `nats://127.0.0.1:4222` |
     /// | `NATS_CREDS` | path of a credentials file (JWT and seed), read again at each connection |
-    /// | `NATS_NKEY` | path of a file with an NKey seed, read again at each connection |
+    /// | `NATS_NKEY` | path of a file with an `NKey` seed, read again at each connection |
     /// | `NATS_USER`, `NATS_PASSWORD` | user and password |
     /// | `NATS_TOKEN` | token |
     /// | `NATS_CA` | path of the certificates to trust, PEM |

@@ -50,6 +50,7 @@ pub struct TicketUpdated {
     pub user_id: UserId,
     /// The order that has reserved or bought the ticket. Absent: the ticket is for sale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OrderId")]
     pub order_id: Option<OrderId>,
 }
 

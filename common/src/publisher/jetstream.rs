@@ -191,6 +191,7 @@ fn whole_second_after(due: Timestamp) -> Timestamp {
 }
 
 /// Fails to compile, where it is used in a constant, for an event whose stream takes no schedules.
+#[track_caller]
 pub(crate) const fn assert_scheduled<E: Event>() {
     assert!(
         matches!(<E as Listed>::STREAM.schedules(), Schedules::Accepted),
@@ -269,7 +270,7 @@ pub(crate) async fn store(
             looked_for = true;
             // No leader and no stream look alike; the server knows which it is.
             if let Some(stream) = stream
-                && matches!(StreamInfo::read(client, stream).await, Ok(None))
+                && matches!(Box::pin(StreamInfo::read(client, stream)).await, Ok(None))
             {
                 return Err(PublishError::NoStream { subject });
             }

@@ -157,11 +157,10 @@ impl Declared {
             };
             let has = found.get(setting).unwrap_or(&Value::Null);
             let value = match (difference(rule, declared, has), rule, pruning) {
-                (Difference::None, _, _) => continue,
                 (Difference::Less, Rule::Includes, super::Pruning::Keep) => union(declared, has),
                 (Difference::More, Rule::Includes, super::Pruning::Remove)
                 | (Difference::Less, _, _) => declared.clone(),
-                (Difference::More, _, _) => continue,
+                (Difference::None | Difference::More, _, _) => continue,
             };
             raised.insert(setting.to_owned(), value);
         }
@@ -254,6 +253,7 @@ mod tests {
             &StreamPlan {
                 name: StreamName::new("TICKETS"),
                 channels: vec!["ticket:created"],
+                producers: Vec::new(),
             },
             NonZeroUsize::MIN,
         )

@@ -1,0 +1,244 @@
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use serde_json::Value;
+
+use crate::cloud_events as ce;
+use crate::event::{Carries, Event, schema_version};
+use crate::name::{QueueGroup, StreamName};
+use crate::subject_set::{EventVisitor, Listed, SubjectSet};
+
+/// What one line of a list promises, as plain data: for schemas, documents and the tools of other
+/// languages.
+///
+/// ```
+/// use common::{Contract, ORDERS_SERVICE, Subjects};
+///
+/// let contracts = Contract::<Subjects>::all();
+/// let ticket_created = &contracts[0];
+/// assert_eq!(ticket_created.subject, Subjects::TicketCreated);
+/// assert!(ticket_created.consumers.contains(&ORDERS_SERVICE));
+/// assert_eq!(ticket_created.forms[0].id, "urn:sgtickets:ticket.created:1");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contract<S> {
+    /// The channel.
+    pub subject: S,
+    /// The channel as a file name has it: `ticket.created`.
+    pub file_stem: String,
+    /// The stream that stores the events.
+    pub stream: StreamName,
+    /// The service that publishes.
+    pub producer: QueueGroup,
+    /// The queue groups that may listen.
+    pub consumers: &'static [QueueGroup],
+    /// Whether the events carry their aggregate's revision.
+    pub versioned: bool,
+    /// How much of its aggregate an event tells.
+    pub carries: Carries,
+    /// Every form of the event, oldest first. The last is the one that is published.
+    pub forms: Vec<Form>,
+}
+
+/// One form of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Form {
+    /// The form's number, the first being 1.
+    pub version: usize,
+    /// The form's name, which every event names in `ce-dataschema`: `urn:sgtickets:ticket.created:1`.
+    pub id: String,
+    /// What a publisher writes, as a JSON Schema (draft 2020-12).
+    pub schema: Value,
+}
+
+impl<S: SubjectSet> Contract<S> {
+    /// The contract of every channel, in the order of the list.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        S::ALL.iter().map(|&subject| Self::of(subject)).collect()
+    }
+
+    /// The contract of one channel.
+    #[must_use]
+    pub fn of(subject: S) -> Self {
+        let mut reader = Reader::default();
+        subject.visit(&mut reader);
+        Self {
+            subject,
+            file_stem: ce::file_stem(subject.as_str()),
+            stream: subject.stream(),
+            producer: subject.producer(),
+            consumers: subject.consumers(),
+            versioned: reader.versioned,
+            carries: reader.carries,
+            forms: reader.forms,
+        }
+    }
+}
+
+/// Reads what only the event's type knows.
+struct Reader {
+    versioned: bool,
+    carries: Carries,
+    forms: Vec<Form>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            versioned: false,
+            carries: Carries::Change,
+            forms: Vec::new(),
+        }
+    }
+}
+
+impl EventVisitor for Reader {
+    fn visit<E: Event>(&mut self) {
+        // What is on the wire is what was written; a default that a reader fills in is not.
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let past = E::PAST
+            .iter()
+            .map(|past| past.schema(&mut settings.clone().into_generator()));
+        let present = settings
+            .clone()
+            .into_generator()
+            .into_root_schema_for::<E>();
+        let forms = past.chain([present]).zip(1..).map(|(mut schema, version)| {
+            PlainDescriptions.transform(&mut schema);
+            Form {
+                version,
+                id: ce::data_schema(<E as Listed>::CHANNEL, version),
+                schema: schema.to_value(),
+            }
+        });
+        self.forms = forms.collect();
+        debug_assert_eq!(self.forms.len(), schema_version::<E>());
+        self.versioned = E::VERSION.is_some();
+        self.carries = E::CARRIES;
+    }
+}
+
+/// Makes doc comments readable where rustdoc is not: a link becomes its text.
+struct PlainDescriptions;
+
+impl Transform for PlainDescriptions {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(Value::String(text)) = schema.get("description") {
+            let plain = without_links(text);
+            schema.insert("description".to_owned(), plain.into());
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
+/// ``[`version`](Self::version)`` and ``[`version`]`` become `` `version` ``.
+fn without_links(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once("[`") {
+        plain.push_str(before);
+        let Some((label, after)) = link.split_once("`]") else {
+            plain.push_str("[`");
+            rest = link;
+            continue;
+        };
+        plain.extend(["`", label, "`"]);
+        rest = match after
+            .strip_prefix('(')
+            .and_then(|target| target.split_once(')'))
+        {
+            Some((_, after)) => after,
+            None => after,
+        };
+    }
+    plain + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::{Key, ORDERS, ORDERS_SERVICE, Past, Subjects, TICKETS_SERVICE, Version, subjects};
+
+    subjects! {
+        /// A list with an event that has a past.
+        enum Moves {
+            /// Something moved.
+            Moved: "thing:moved", stream ORDERS, from ORDERS_SERVICE, to [TICKETS_SERVICE];
+        }
+    }
+
+    /// Something moved. Order by [`version`](Self::version), see [`Key`].
+    #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+    struct Moved {
+        thing: String,
+        #[serde(default)]
+        metres: u32,
+        version: Version,
+    }
+
+    #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+    struct MovedInFeet {
+        thing: String,
+        feet: u32,
+    }
+
+    impl From<MovedInFeet> for Moved {
+        fn from(past: MovedInFeet) -> Self {
+            Self {
+                thing: past.thing,
+                metres: past.feet / 3,
+                version: Version::FIRST,
+            }
+        }
+    }
+
+    impl Event for Moved {
+        const SUBJECT: Moves = Moves::Moved;
+        const VERSION: Option<fn(&Self) -> Version> = Some(|event| event.version);
+        const PAST: &'static [Past<Self>] = &[Past::of::<MovedInFeet>()];
+
+        fn key(&self) -> Key {
+            Key::from_valid(self.thing.clone())
+        }
+    }
+
+    #[test]
+    fn every_channel_is_described_in_the_order_of_the_list() {
+        let contracts = Contract::<Subjects>::all();
+        let subjects: Vec<_> = contracts.iter().map(|contract| contract.subject).collect();
+        assert_eq!(subjects, Subjects::ALL);
+        for contract in contracts {
+            assert_eq!(contract.forms.len(), 1, "{}", contract.subject);
+        }
+    }
+
+    #[test]
+    fn every_form_has_its_number_and_the_schema_of_what_was_written() {
+        let contract = Contract::of(Moves::Moved);
+        assert!(contract.versioned);
+        assert_eq!(contract.carries, Carries::Change);
+        let [first, second] = &contract.forms[..] else {
+            panic!("{contract:?}");
+        };
+        assert_eq!((first.version, second.version), (1, 2));
+        assert_eq!(first.id, "urn:sgtickets:thing.moved:1");
+        assert_eq!(second.id, "urn:sgtickets:thing.moved:2");
+        assert!(first.schema["properties"]["feet"].is_object());
+        let required = second.schema["required"].to_string();
+        assert!(required.contains("metres"), "{required}");
+    }
+
+    #[test]
+    fn description_has_no_links() {
+        let contract = Contract::of(Moves::Moved);
+        assert_eq!(
+            contract.forms[1].schema["description"],
+            "Something moved. Order by `version`, see `Key`."
+        );
+        assert_eq!(without_links("a [`b"), "a [`b");
+        assert_eq!(without_links("[1] [`b`](c) (d)"), "[1] `b` (d)");
+    }
+}

@@ -1,0 +1,304 @@
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Subject;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::lanes::Lanes;
+use super::poison;
+use super::pull::{Pull, Pulled};
+use super::received::Received;
+use super::worker::{Outcome, Worker};
+use crate::error::Chain;
+use crate::health::Severity;
+use crate::jitter::jitter;
+use crate::metadata::Place;
+use crate::topology::{ConsumerInfo, Topology};
+
+/// How long a connection must hold for its losses to be forgotten.
+const LOSSES_WITHIN: Duration = Duration::from_mins(1);
+/// How many settled messages are remembered, in case their acknowledgement was lost.
+const REMEMBERED: usize = 4096;
+
+/// Fetches the messages of one queue group on one stream, and has them handled: what can start,
+/// one of a key at a time, with their leases renewed for as long as they are here.
+pub(super) struct Consumer {
+    pub(super) worker: Arc<Worker>,
+    pub(super) concurrency: usize,
+    /// Brings the consumer back if it is deleted. `None`: that is somebody else's to do.
+    pub(super) provision: Option<Topology>,
+    pub(super) stop: CancellationToken,
+    /// How long handlers may finish after `stop`.
+    pub(super) drain: Duration,
+}
+
+/// What this replica holds of the consumer's messages.
+struct Held {
+    lanes: Lanes<String, Received>,
+    leases: HashMap<Place, Subject>,
+    jobs: JoinSet<Job>,
+    /// Messages that were acknowledged, oldest first: a redelivery of one was on its way already.
+    acked: VecDeque<Place>,
+    acked_set: HashSet<Place>,
+    last_acked: Option<Subject>,
+}
+
+/// A job that is over.
+struct Job {
+    key: String,
+    place: Place,
+    reply: Subject,
+    outcome: Outcome,
+}
+
+/// How a session with the consumer ended.
+enum End {
+    Stopped,
+    Lost(String),
+}
+
+impl Consumer {
+    fn part(&self) -> String {
+        format!("consumer {} on {}", self.worker.group, self.worker.stream)
+    }
+
+    /// Runs until `stop`, then drains.
+    pub(super) async fn run(self) {
+        let mut held = Held {
+            lanes: Lanes::new(self.concurrency),
+            leases: HashMap::new(),
+            jobs: JoinSet::new(),
+            acked: VecDeque::new(),
+            acked_set: HashSet::new(),
+            last_acked: None,
+        };
+        let mut lost = 0_u32;
+        while let Some((pull, lease)) = self.bind(&mut lost).await {
+            let began = Instant::now();
+            match self.session(pull, lease, &mut held).await {
+                End::Stopped => break,
+                End::Lost(reason) => {
+                    tracing::info!(part = self.part(), reason, "binding anew");
+                    if began.elapsed() > LOSSES_WITHIN {
+                        lost = 0;
+                    }
+                }
+            }
+        }
+        self.drain(held).await;
+    }
+
+    /// Finds the consumer, again and again, and makes sure that nothing it has delivered kills the
+    /// connection. `None`: it was time to stop.
+    async fn bind(&self, lost: &mut u32) -> Option<(Pull, Duration)> {
+        loop {
+            let delay = match *lost {
+                0 => Duration::ZERO,
+                lost => Duration::from_millis(50) * 2_u32.pow(lost.min(6)),
+            };
+            *lost += 1;
+            let bound = async {
+                tokio::time::sleep(delay + jitter(delay)).await; // back-off between attempts
+                self.try_bind().await
+            };
+            let bound = tokio::select! {
+                bound = bound => bound,
+                () = self.stop.cancelled() => return None,
+            };
+            match bound {
+                Ok(bound) => {
+                    self.worker.client.health().clear(&self.part());
+                    return Some(bound);
+                }
+                Err(reason) => {
+                    let health = self.worker.client.health();
+                    health.report(&self.part(), Severity::NotReady, reason);
+                }
+            }
+        }
+    }
+
+    async fn try_bind(&self) -> Result<(Pull, Duration), String> {
+        let Worker {
+            client,
+            group,
+            stream,
+            ..
+        } = &*self.worker;
+        let connection = client.connection();
+        let died = client.revive(&connection).await;
+        let connection = client.connection();
+        let info = ConsumerInfo::read(client, stream.as_str(), group.as_str())
+            .await
+            .map_err(|err| Chain(&err).to_string())?;
+        let Some(info) = info else {
+            let Some(topology) = &self.provision else {
+                return Err("it is not on the server; provision it".to_owned());
+            };
+            topology
+                .provision_consumer(client, stream.as_str(), group.as_str())
+                .await
+                .map_err(|err| Chain(&err).to_string())?;
+            return Err("it was not on the server, and was created".to_owned());
+        };
+        // Born of a message that kills connections, or of a server that is restarted: looking costs little.
+        if died || connection.generation > 0 || client.signals().losses_within(LOSSES_WITHIN) > 1 {
+            poison::remove(&self.worker, &info).await?;
+        }
+        let pull = Pull::open(&connection, stream.as_str(), group.as_str())
+            .await
+            .map_err(|err| Chain(&err).to_string())?;
+        Ok((pull, info.lease()))
+    }
+
+    /// Fetches and hands out until something is lost or it is time to stop.
+    async fn session(&self, mut pull: Pull, lease: Duration, held: &mut Held) -> End {
+        let worker = &self.worker;
+        let mut connected = worker.client.signals().connected();
+        connected.mark_unchanged();
+        let mut unavailable = worker.outages.watch();
+        let mut renew = interval(lease / 3);
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let capacity = self.concurrency * 2;
+        loop {
+            if *unavailable.borrow_and_update() == 0 {
+                held.start(worker);
+                let room = capacity.saturating_sub(held.leases.len());
+                if let Err(err) = pull.top_up(room, capacity / 4).await {
+                    return End::Lost(Chain(&err).to_string());
+                }
+            }
+            let patience = pull.patience_ends();
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {
+                    for message in pull.close().await {
+                        if let Some(received) = Received::read(message) {
+                            worker.hand_over(&received).await;
+                        }
+                    }
+                    return End::Stopped;
+                }
+                _ = renew.tick() => {
+                    for reply in held.leases.values() {
+                        worker.renew(reply).await;
+                    }
+                }
+                Some(job) = held.jobs.join_next() => held.finished(job),
+                pulled = pull.next() => match pulled {
+                    Pulled::Message(message) => held.accept(message, worker).await,
+                    Pulled::Nothing => (),
+                    Pulled::Lost(reason) => return End::Lost(reason),
+                },
+                changed = connected.changed() => {
+                    if changed.is_ok() {
+                        return End::Lost("connection was made anew".to_owned());
+                    }
+                }
+                _ = unavailable.changed() => (),
+                () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+                    return End::Lost("server is silent".to_owned());
+                }
+            }
+        }
+    }
+
+    /// Hands back what has not started, lets finish what has, and makes sure of the acknowledgements.
+    async fn drain(&self, mut held: Held) {
+        let worker = &self.worker;
+        for received in held.lanes.take_unstarted() {
+            held.leases.remove(&received.position.place());
+            worker.hand_over(&received).await;
+        }
+        let deadline = Instant::now() + self.drain;
+        let mut renew = interval(Duration::from_secs(1));
+        while !held.jobs.is_empty() {
+            tokio::select! {
+                Some(job) = held.jobs.join_next() => held.finished(job),
+                _ = renew.tick() => {
+                    for reply in held.leases.values() {
+                        worker.renew(reply).await;
+                    }
+                }
+                () = sleep_until(deadline) => {
+                    tracing::warn!(
+                        part = self.part(),
+                        unfinished = held.jobs.len(),
+                        "handlers are stopped; their events come again"
+                    );
+                    held.jobs.shutdown().await;
+                }
+            }
+        }
+        // The server takes acknowledgements in the order they were said: when it has confirmed the last, it has all.
+        if let Some(last) = held.last_acked {
+            worker.confirm(&last, "+ACK".to_owned()).await;
+        }
+    }
+}
+
+impl Held {
+    async fn accept(&mut self, message: async_nats::Message, worker: &Arc<Worker>) {
+        let Some(received) = Received::read(message) else {
+            tracing::warn!("message is no delivery of a consumer");
+            return;
+        };
+        let place = received.position.place();
+        if let Some(reply) = self.leases.get_mut(&place) {
+            // The lease ran out while this process stood still, and nobody else was given the message.
+            *reply = received.reply;
+            return;
+        }
+        if self.acked_set.contains(&place) {
+            worker.ack(&received.reply).await;
+            return;
+        }
+        self.leases.insert(place, received.reply.clone());
+        self.lanes.push(received.key.clone(), received);
+        self.start(worker);
+    }
+
+    fn start(&mut self, worker: &Arc<Worker>) {
+        while let Some((key, received)) = self.lanes.start() {
+            let worker = Arc::clone(worker);
+            self.jobs.spawn(async move {
+                let place = received.position.place();
+                let reply = received.reply.clone();
+                let outcome = worker.work(received).await;
+                Job {
+                    key,
+                    place,
+                    reply,
+                    outcome,
+                }
+            });
+        }
+    }
+
+    fn finished(&mut self, job: Result<Job, JoinError>) {
+        let job = match job {
+            Ok(job) => job,
+            Err(err) if err.is_cancelled() => return,
+            // Handlers' panics are caught where they are called: this one is ours.
+            Err(err) => std::panic::resume_unwind(err.into_panic()),
+        };
+        self.leases.remove(&job.place);
+        self.lanes.done(&job.key);
+        match job.outcome {
+            Outcome::Returned => (),
+            Outcome::Acked | Outcome::Dead => {
+                self.last_acked = Some(job.reply);
+                self.acked_set.insert(job.place);
+                self.acked.push_back(job.place);
+                if self.acked.len() > REMEMBERED
+                    && let Some(oldest) = self.acked.pop_front()
+                {
+                    self.acked_set.remove(&oldest);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Looks after what goes wrong slowly: a stream that fills up, messages that age out unread.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::error::Chain;
+use crate::health::Severity;
+use crate::name::{QueueGroup, Schedules, StreamName};
+use crate::topology::{ConsumerInfo, StreamInfo};
+
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Watches one stream for one group, until `stop`.
+pub(super) async fn monitor(
+    client: Client,
+    group: QueueGroup,
+    stream: StreamName,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => (),
+            () = stop.cancelled() => return,
+        }
+        if let Err(reason) = look(&client, group, stream).await {
+            // Who binds the consumer says so too, and louder.
+            tracing::debug!(%stream, reason, "stream could not be looked at");
+        }
+    }
+}
+
+async fn look(client: &Client, group: QueueGroup, stream: StreamName) -> Result<(), String> {
+    let api = |err| Chain(&err).to_string();
+    let health = client.health();
+    let Some(info) = StreamInfo::read(client, stream.as_str())
+        .await
+        .map_err(api)?
+    else {
+        return Ok(());
+    };
+    let part = format!("fill of {stream}");
+    match info.max_bytes() {
+        Some(limit) if is_nearly_full(info.state.bytes, limit) => {
+            let bytes = info.state.bytes;
+            let message =
+                format!("{bytes} of {limit} bytes; when it is full it refuses new events");
+            health.report(&part, Severity::Warning, message);
+        }
+        Some(_) | None => health.clear(&part),
+    }
+    let consumer = ConsumerInfo::read(client, stream.as_str(), group.as_str());
+    let Some(consumer) = consumer.await.map_err(api)? else {
+        return Ok(());
+    };
+    let part = format!("floor of {group} on {stream}");
+    let floor = consumer.ack_floor.stream_seq;
+    if may_have_aged_out(stream, floor, info.state.first_seq) {
+        let first = info.state.first_seq;
+        let message = format!(
+            "events after {floor} are unacknowledged and the stream begins at {first}: some may have aged out unread"
+        );
+        health.report(&part, Severity::NotReady, message);
+    } else {
+        health.clear(&part);
+    }
+    Ok(())
+}
+
+/// From 80 % on.
+fn is_nearly_full(bytes: u64, limit: u64) -> bool {
+    bytes >= limit / 5 * 4
+}
+
+/// Whether the stream begins after what the group has acknowledged. Where schedules remove
+/// themselves, that says nothing.
+fn may_have_aged_out(stream: StreamName, floor: u64, first: u64) -> bool {
+    match stream.schedules() {
+        Schedules::Accepted => false,
+        Schedules::Refused => floor + 1 < first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_is_nearly_full_from_four_fifths_on() {
+        assert!(!is_nearly_full(79, 100));
+        assert!(is_nearly_full(80, 100));
+    }
+
+    #[test]
+    fn gap_between_floor_and_first_event_is_seen() {
+        let stream = StreamName::new("S");
+        assert!(!may_have_aged_out(stream, 0, 0), "empty");
+        assert!(!may_have_aged_out(stream, 0, 1), "nothing read yet");
+        assert!(!may_have_aged_out(stream, 9, 10), "all read");
+        assert!(may_have_aged_out(stream, 8, 10), "9 is gone");
+    }
+}

@@ -1,0 +1,438 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::Subject;
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::attempts::{Attempts, Begun};
+use super::outage::Outages;
+use super::received::Received;
+use crate::client::{Client, RequestError};
+use crate::dead_letter::{DeadLetter, Kind};
+use crate::error::Chain;
+use crate::event::{Carries, Event};
+use crate::failure::FailureKind;
+use crate::handle::{Verdict, handle};
+use crate::headers::Headers;
+use crate::health::Severity;
+use crate::jitter::jitter;
+use crate::listener::{Decision, Handled, Listener};
+use crate::message::{DecodeError, Incoming};
+use crate::metadata::{Metadata, Place};
+use crate::name::{Key, QueueGroup, StreamName};
+use crate::retry::RetryPolicy;
+
+/// How long a message waits that is handed to another replica at shutdown. There is no undelayed nak.
+const HAND_OVER: Duration = Duration::from_millis(100);
+/// How long a message waits that this replica cannot read, before another may have it.
+const HAND_BACK: Duration = Duration::from_secs(5);
+/// How long a message waits whose dead letter could not be stored.
+const DEAD_LETTER_LATER: Duration = Duration::from_secs(30);
+/// How long replicas that know a new channel or form may take to come.
+const ROLLOUT: Duration = Duration::from_hours(1);
+
+/// A listener whose event type is forgotten.
+#[async_trait]
+pub(super) trait Handler: Send + Sync {
+    /// What its events tell of their aggregate.
+    fn carries(&self) -> Carries;
+
+    async fn handle(&self, incoming: &Incoming) -> Verdict;
+}
+
+pub(super) struct Erased<L>(pub(super) L);
+
+#[async_trait]
+impl<L: Listener> Handler for Erased<L> {
+    fn carries(&self) -> Carries {
+        <L::Event as Event>::CARRIES
+    }
+
+    async fn handle(&self, incoming: &Incoming) -> Verdict {
+        handle(&self.0, incoming).await
+    }
+}
+
+/// Handles the messages of one queue group on one stream: the only place that settles them.
+pub(super) struct Worker {
+    pub(super) client: Client,
+    pub(super) group: QueueGroup,
+    pub(super) stream: StreamName,
+    pub(super) handlers: HashMap<&'static str, Arc<dyn Handler>>,
+    pub(super) policy: RetryPolicy,
+    pub(super) attempts: Attempts,
+    pub(super) outages: Outages,
+    pub(super) stop: CancellationToken,
+    /// When this replica first saw what it does not know.
+    pub(super) unknown: Mutex<HashMap<Place, Instant>>,
+}
+
+/// How a message left this replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It will not come again.
+    Acked,
+    /// It is stored as a dead letter and will not come again.
+    Dead,
+    /// It comes again, to this replica or another.
+    Returned,
+}
+
+/// What a verdict means for the message.
+#[derive(Debug)]
+pub(super) enum Judgement {
+    Handled(Handled),
+    Again {
+        after: Option<Duration>,
+        reason: String,
+    },
+    Dead {
+        kind: Kind,
+        reason: String,
+    },
+    /// Another replica may know the form.
+    Unknown {
+        reason: String,
+    },
+}
+
+impl Worker {
+    /// Handles one message to its end, whatever that is.
+    pub(super) async fn work(&self, received: Received) -> Outcome {
+        let span = tracing::info_span!(
+            "delivery",
+            channel = received.channel,
+            key = received.key,
+            durable = %self.group,
+            sequence = received.position.sequence,
+            deliveries = received.deliveries,
+        );
+        self.settle(received).instrument(span).await
+    }
+
+    /// Rare paths are boxed: they would make the future of every delivery as large as their own.
+    async fn settle(&self, mut received: Received) -> Outcome {
+        let Some((&channel, handler)) = self.handlers.get_key_value(received.channel.as_str())
+        else {
+            let reason = format!("no listener for channel `{}`", received.channel);
+            return Box::pin(self.unknown(&received, &received.headers, reason)).await;
+        };
+        let key = match Key::new(received.key.as_str()) {
+            Ok(key) => key,
+            Err(err) => {
+                return Box::pin(self.bury(
+                    &received,
+                    &received.headers,
+                    Kind::Undecodable,
+                    err.to_string(),
+                    1,
+                ))
+                .await;
+            }
+        };
+        let begun = self
+            .outages
+            .until_available(|| counted(self.attempts.begin(&received)));
+        let Some(begun) = begun.await else {
+            return self.nak(&received, HAND_OVER).await;
+        };
+        let attempt = begun.number;
+        if attempt > self.policy.max_attempts().get() {
+            let reason = "attempts are used up: the last handler never came back".to_owned();
+            return Box::pin(self.bury(
+                &received,
+                &received.headers,
+                Kind::Exhausted,
+                reason,
+                attempt - 1,
+            ))
+            .await;
+        }
+        let incoming = Incoming {
+            metadata: Arc::new(Metadata::read(
+                channel,
+                key,
+                received.position.clone(),
+                attempt,
+                std::mem::take(&mut received.headers),
+            )),
+            payload: received.payload.clone(),
+        };
+        let received = &received;
+        let headers = incoming.metadata.headers();
+        let Some(judgement) = self.judge(&**handler, &incoming).await else {
+            self.undo(received, begun).await;
+            return self.nak(received, HAND_OVER).await;
+        };
+        match judgement {
+            Judgement::Handled(how) => {
+                self.ack(&received.reply).await;
+                if let Err(err) = self.attempts.forget(received).await {
+                    tracing::debug!(error = %Chain(&err), "old attempts stay until they are cleaned");
+                }
+                self.after_ack(how, &incoming.metadata).await;
+                Outcome::Acked
+            }
+            Judgement::Dead { kind, reason } => {
+                Box::pin(self.bury(received, headers, kind, reason, attempt)).await
+            }
+            Judgement::Again { after, reason } => {
+                Box::pin(self.failed(received, headers, begun, after, reason)).await
+            }
+            Judgement::Unknown { reason } => {
+                self.undo(received, begun).await;
+                Box::pin(self.unknown(received, headers, reason)).await
+            }
+        }
+    }
+
+    /// Calls the handler until nothing is unavailable. `None`: it was time to stop before that.
+    pub(super) async fn judge(
+        &self,
+        handler: &dyn Handler,
+        incoming: &Incoming,
+    ) -> Option<Judgement> {
+        self.outages
+            .until_available(|| async { judgement(handler.handle(incoming).await) })
+            .await
+    }
+
+    async fn after_ack(&self, handled: Handled, metadata: &Metadata) {
+        match handled {
+            #[cfg(feature = "sql")]
+            Handled::Done => Box::pin(self.release(metadata.key())).await,
+            #[cfg(not(feature = "sql"))]
+            Handled::Done => tracing::trace!(key = %metadata.key(), "handled"),
+            Handled::Duplicate | Handled::AlreadyApplied | Handled::Held => {
+                tracing::debug!(id = metadata.id(), ?handled, "not applied");
+            }
+        }
+    }
+
+    /// The attempt failed: another one after a while, or the dead letters.
+    async fn failed(
+        &self,
+        received: &Received,
+        headers: &Headers,
+        begun: Begun,
+        after: Option<Duration>,
+        reason: String,
+    ) -> Outcome {
+        let count = self
+            .outages
+            .until_available(|| counted(self.attempts.failed(received, begun)));
+        let Some(attempt) = count.await else {
+            return self.nak(received, HAND_OVER).await;
+        };
+        match self.policy.delay_after(attempt) {
+            Some(delay) => {
+                let delay = after.unwrap_or(delay);
+                tracing::warn!(attempt, ?delay, %reason, "delivery failed");
+                self.nak(received, delay + jitter(delay / 4)).await
+            }
+            None => Box::pin(self.bury(received, headers, Kind::Exhausted, reason, attempt)).await,
+        }
+    }
+
+    /// Nobody here knows the channel or the form; a newer replica may.
+    async fn unknown(&self, received: &Received, headers: &Headers, reason: String) -> Outcome {
+        let since = {
+            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            unknown.retain(|_, since| since.elapsed() < 2 * ROLLOUT);
+            *unknown
+                .entry(received.position.place())
+                .or_insert_with(Instant::now)
+        };
+        if since.elapsed() < ROLLOUT {
+            tracing::debug!(%reason, "handed back");
+            return self.nak(received, HAND_BACK).await;
+        }
+        Box::pin(self.bury(
+            received,
+            headers,
+            Kind::Unknown,
+            reason,
+            received.deliveries,
+        ))
+        .await
+    }
+
+    /// Stores the message as a dead letter, and only then takes it from the group.
+    async fn bury(
+        &self,
+        received: &Received,
+        headers: &Headers,
+        kind: Kind,
+        reason: String,
+        attempts: u32,
+    ) -> Outcome {
+        let letter = DeadLetter {
+            group: self.group.as_str(),
+            channel: &received.channel,
+            key: &received.key,
+            position: &received.position,
+            headers,
+            payload: &received.payload,
+            kind,
+            reason,
+            attempts,
+        };
+        if !self.store(&letter).await {
+            return self.nak(received, DEAD_LETTER_LATER).await;
+        }
+        self.confirm(&received.reply, format!("+TERM {}", kind.as_str()))
+            .await;
+        if let Err(err) = self.attempts.forget(received).await {
+            tracing::debug!(error = %Chain(&err), "old attempts stay until they are cleaned");
+        }
+        Outcome::Dead
+    }
+
+    /// Whether the dead letter is stored.
+    pub(super) async fn store(&self, letter: &DeadLetter<'_>) -> bool {
+        let part = format!("dead letters of {}", self.group);
+        let DeadLetter {
+            channel,
+            key,
+            kind,
+            reason,
+            attempts,
+            ..
+        } = letter;
+        let stored = tokio::select! {
+            stored = letter.store(&self.client) => stored,
+            () = self.stop.cancelled() => return false,
+        };
+        match stored {
+            Ok(()) => {
+                tracing::error!(channel, key, kind = kind.as_str(), attempts, %reason, "dead letter");
+                self.client.health().clear(&part);
+                true
+            }
+            Err(err) => {
+                let message = format!("not stored, originals are kept: {}", Chain(&err));
+                self.client
+                    .health()
+                    .report(&part, Severity::NotReady, message);
+                false
+            }
+        }
+    }
+
+    async fn undo(&self, received: &Received, begun: Begun) {
+        if let Err(err) = self.attempts.undo(received, begun).await {
+            tracing::warn!(error = %Chain(&err), "an attempt is counted that was none");
+        }
+    }
+
+    /// Says that the message is handled. Not confirmed: a lost one is made good by the redelivery.
+    pub(super) async fn ack(&self, reply: &Subject) {
+        self.say(reply, Bytes::from_static(b"+ACK")).await;
+    }
+
+    /// Gives the message to another replica.
+    pub(super) async fn hand_over(&self, received: &Received) {
+        self.nak(received, HAND_OVER).await;
+    }
+
+    /// Gives the message back, to come again after `delay`.
+    pub(super) async fn nak(&self, received: &Received, delay: Duration) -> Outcome {
+        let words = format!("-NAK {{\"delay\":{}}}", delay.as_nanos());
+        self.say(&received.reply, words.into()).await;
+        Outcome::Returned
+    }
+
+    /// Renews the lease of a message.
+    pub(super) async fn renew(&self, reply: &Subject) {
+        self.say(reply, Bytes::from_static(b"+WPI")).await;
+    }
+
+    async fn say(&self, reply: &Subject, words: Bytes) {
+        let connection = self.client.connection();
+        if let Err(err) = connection.nats.publish(reply.clone(), words).await {
+            tracing::debug!(error = %Chain(&err), "not said; the message comes again");
+            Box::pin(self.client.revive(&connection)).await;
+        }
+    }
+
+    /// Says it and awaits that the server has heard. The client's own double ack takes a missing
+    /// consumer for success.
+    pub(super) async fn confirm(&self, reply: &Subject, words: String) {
+        let words = Bytes::from(words);
+        for _ in 0..3 {
+            match self
+                .client
+                .request(reply.clone(), None, words.clone())
+                .await
+            {
+                Ok(_) => return,
+                Err(RequestError::TimedOut | RequestError::Disconnected) => (),
+                Err(
+                    err @ (RequestError::NoResponders
+                    | RequestError::Denied
+                    | RequestError::TooLarge { .. }),
+                ) => {
+                    tracing::warn!(error = %err, "settlement was not taken; the message may come again");
+                    return;
+                }
+            }
+        }
+        tracing::warn!("settlement was not confirmed; the message may come again");
+    }
+}
+
+/// What a verdict means. `Err`: something is unavailable, and nobody is to blame.
+fn judgement(verdict: Verdict) -> Result<Judgement, String> {
+    let again = |reason: String| {
+        Ok(Judgement::Again {
+            after: None,
+            reason,
+        })
+    };
+    match verdict {
+        Verdict::Decided(Decision::Ack(handled)) => Ok(Judgement::Handled(handled)),
+        Verdict::Decided(Decision::RetryAfter(delay)) => Ok(Judgement::Again {
+            after: Some(delay),
+            reason: "the handler asked for another attempt".to_owned(),
+        }),
+        Verdict::Decided(Decision::Reject(reason)) => Ok(Judgement::Dead {
+            kind: Kind::Rejected,
+            reason: Chain(&*reason).to_string(),
+        }),
+        Verdict::Failed(failure) => {
+            let reason = Chain(failure.source()).to_string();
+            match failure.kind() {
+                FailureKind::Retry => again(reason),
+                FailureKind::Reject => Ok(Judgement::Dead {
+                    kind: Kind::Rejected,
+                    reason,
+                }),
+                FailureKind::Unavailable => Err(reason),
+            }
+        }
+        Verdict::Panicked(message) => again(format!("handler panicked: {message}")),
+        Verdict::TimedOut(deadline) => again(format!("handler was stopped after {deadline:?}")),
+        Verdict::ForeignSettlement => {
+            again("handler returned the settlement of another message".to_owned())
+        }
+        Verdict::Undecodable(err @ DecodeError::Newer { .. }) => Ok(Judgement::Unknown {
+            reason: err.to_string(),
+        }),
+        Verdict::Undecodable(err) => Ok(Judgement::Dead {
+            kind: Kind::Undecodable,
+            reason: Chain(&err).to_string(),
+        }),
+    }
+}
+
+/// Whatever keeps attempts from being counted is nothing that the event is to blame for.
+pub(super) async fn counted<T, E: std::error::Error + 'static>(
+    counting: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    counting.await.map_err(|err| Chain(&err).to_string())
+}

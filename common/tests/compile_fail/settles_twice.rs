@@ -1,0 +1,21 @@
+//! A handler that settles its message twice.
+
+use common::events::TicketCreated;
+use common::{Delivery, Failure, Listener, ORDERS_SERVICE, QueueGroup, Settled};
+
+struct Announce;
+
+impl Listener for Announce {
+    type Event = TicketCreated;
+
+    const QUEUE_GROUP: QueueGroup = ORDERS_SERVICE;
+
+    async fn on_message(&self, ticket: TicketCreated, delivery: Delivery<'_>) -> Result<Settled, Failure> {
+        if ticket.title.is_empty() {
+            delivery.reject("ticket has no title");
+        }
+        Ok(delivery.ack())
+    }
+}
+
+fn main() {}

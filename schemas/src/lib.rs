@@ -1,0 +1,13 @@
+//! The schemas of the events: generated from the Rust types, committed under `schemas/generated`,
+//! and checked to be what the types say.
+
+mod check;
+mod documents;
+mod json;
+mod list;
+mod rules;
+
+pub use check::{Difference, compare};
+pub use documents::{Documents, GenerateError, documents, write};
+pub use list::{UnknownService, list_all, list_service};
+pub use rules::{BrokenRule, Rule};

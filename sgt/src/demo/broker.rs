@@ -1,0 +1,164 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::{self, message::Message};
+use common::{Client, SubjectSet as _, Subjects};
+use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+/// Where dead letters are.
+const DEAD_LETTERS: &str = "DEAD_LETTERS";
+/// An answer that takes longer is not coming.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// The streams, as their server shows them to anybody: nothing here goes through the library that is under test.
+#[derive(Debug)]
+pub(super) struct Broker {
+    jetstream: jetstream::Context,
+}
+
+/// An event as it lies in its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) subject: Subjects,
+    pub(super) key: String,
+    /// Where it came from, and its id there.
+    pub(super) identity: (String, String),
+    /// When its publisher wrote it.
+    pub(super) written: Option<Timestamp>,
+    /// When the server stored it.
+    pub(super) stored: Timestamp,
+}
+
+/// How far a queue group has come with a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Consumer {
+    pub(super) stream: String,
+    pub(super) group: String,
+    /// Not delivered yet.
+    pub(super) pending: u64,
+    /// Delivered and not settled.
+    pub(super) unacknowledged: u64,
+    /// Every delivery that ever was, repeated ones included.
+    pub(super) deliveries: u64,
+}
+
+impl Broker {
+    pub(super) fn new(client: &Client) -> Self {
+        Self {
+            jetstream: jetstream::new(client.nats()),
+        }
+    }
+
+    /// Every durable consumer on the streams of the list.
+    pub(super) async fn consumers(&self) -> anyhow::Result<Vec<Consumer>> {
+        let mut consumers = Vec::new();
+        for name in streams() {
+            let stream = self.jetstream.get_stream_no_info(name).await?;
+            let mut infos = stream.consumers();
+            while let Some(info) = infos.try_next().await? {
+                let Some(group) = info.config.durable_name else {
+                    continue;
+                };
+                consumers.push(Consumer {
+                    stream: name.to_owned(),
+                    group,
+                    pending: info.num_pending,
+                    unacknowledged: info.num_ack_pending as u64,
+                    deliveries: info.delivered.consumer_sequence,
+                });
+            }
+        }
+        Ok(consumers)
+    }
+
+    /// Every event of every channel.
+    pub(super) async fn events(&self) -> anyhow::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        for name in streams() {
+            let channels = Subjects::ALL
+                .iter()
+                .filter(|subject| subject.stream().as_str() == name);
+            let filters = channels.map(|subject| format!("{subject}.*")).collect();
+            let messages = self.read(name, filters).await?;
+            for message in &messages {
+                events.push(Event::read(message)?);
+            }
+        }
+        Ok(events)
+    }
+
+    /// Every dead letter: where it is, and why.
+    pub(super) async fn dead_letters(&self) -> anyhow::Result<Vec<String>> {
+        let messages = self.read(DEAD_LETTERS, Vec::new()).await?;
+        Ok(messages
+            .iter()
+            .map(|message| {
+                let reason = header(message, "dead-letter-reason").unwrap_or("no reason given");
+                format!("{}: {reason}", message.subject)
+            })
+            .collect())
+    }
+
+    /// The heads of all messages that are in a stream now.
+    async fn read(&self, stream: &str, filters: Vec<String>) -> anyhow::Result<Vec<Message>> {
+        let consumer = self
+            .jetstream
+            .get_stream_no_info(stream)
+            .await?
+            .create_consumer(pull::OrderedConfig {
+                deliver_policy: DeliverPolicy::All,
+                filter_subjects: filters,
+                headers_only: true,
+                ..pull::OrderedConfig::default()
+            })
+            .await
+            .with_context(|| format!("stream {stream} cannot be read"))?;
+        let expected = usize::try_from(consumer.cached_info().num_pending)?;
+        let messages = consumer.messages().await?.take(expected).try_collect();
+        timeout(ANSWER_WITHIN, messages)
+            .await
+            .with_context(|| format!("stream {stream} fell silent"))?
+            .with_context(|| format!("stream {stream} cannot be read"))
+    }
+}
+
+impl Consumer {
+    /// Whether everything is delivered and settled.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pending == 0 && self.unacknowledged == 0
+    }
+}
+
+impl Event {
+    fn read(message: &Message) -> anyhow::Result<Self> {
+        let (channel, key) = message
+            .subject
+            .split_once('.')
+            .context("subject without a key")?;
+        let info = message.info().map_err(anyhow::Error::from_boxed)?;
+        let stored = info.published.unix_timestamp_nanos();
+        let text = |name| header(message, name).unwrap_or_default().to_owned();
+        Ok(Self {
+            subject: channel.parse()?,
+            key: key.to_owned(),
+            identity: (text("ce-source"), text("ce-id")),
+            written: header(message, "ce-time").and_then(|time| time.parse().ok()),
+            stored: Timestamp::from_nanosecond(stored)?,
+        })
+    }
+}
+
+fn header<'m>(message: &'m Message, name: &str) -> Option<&'m str> {
+    Some(message.headers.as_ref()?.get(name)?.as_str())
+}
+
+fn streams() -> BTreeSet<&'static str> {
+    Subjects::ALL
+        .iter()
+        .map(|subject| subject.stream().as_str())
+        .collect()
+}

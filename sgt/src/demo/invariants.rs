@@ -1,0 +1,515 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use common::{SubjectSet as _, Subjects};
+use serde::Serialize;
+
+use super::counted::Counted;
+use super::facts::{Facts, Order, OrderState, Payment, PaymentState, TicketState};
+
+/// Something that must be true when all is quiet, and whether it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Verdict {
+    /// What must be true.
+    pub(super) invariant: &'static str,
+    /// Whether it is.
+    pub(super) ok: bool,
+    /// What was looked at.
+    pub(super) checked: String,
+    /// Where it is not true, and what is true instead: one line each.
+    pub(super) broken: Vec<String>,
+}
+
+/// Judges what the databases, the gateway's ledger and the streams say.
+pub(super) fn judge(facts: &Facts) -> Vec<Verdict> {
+    vec![
+        no_ticket_sold_twice(facts),
+        tickets_agree(facts),
+        orders_agree(facts),
+        charges_complete_or_refunded(facts),
+        nobody_charged_twice(facts),
+        ledger_agrees(facts),
+        orders_know_their_money(facts),
+        every_change_published(facts),
+        outboxes_empty(facts),
+        consumers_caught_up(facts),
+        no_dead_letters(facts),
+    ]
+}
+
+impl Verdict {
+    pub(super) fn new(invariant: &'static str, checked: String, broken: Vec<String>) -> Self {
+        Self {
+            invariant,
+            ok: broken.is_empty(),
+            checked,
+            broken,
+        }
+    }
+}
+
+/// At most one order of a ticket is paid or may still be, and at most one charge for it is kept.
+fn no_ticket_sold_twice(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let standing = facts
+        .orders
+        .iter()
+        .filter(|order| order.state != OrderState::Cancelled)
+        .map(|order| (order.ticket.as_str(), order.id.as_str()));
+    for (ticket, orders) in shared(standing) {
+        broken.push(format!(
+            "ticket {ticket} has orders {}",
+            orders.join(" and ")
+        ));
+    }
+
+    let ticket_of: BTreeMap<_, _> = facts
+        .orders
+        .iter()
+        .map(|order| (order.id.as_str(), order.ticket.as_str()))
+        .collect();
+    let refunded: BTreeSet<_> = facts
+        .refunds
+        .iter()
+        .map(|refund| refund.charge.as_str())
+        .collect();
+    let kept = facts
+        .charges
+        .iter()
+        .filter(|charge| !refunded.contains(charge.id.as_str()))
+        .filter_map(|charge| Some((*ticket_of.get(charge.order.as_str())?, charge.id.as_str())));
+    for (ticket, charges) in shared(kept) {
+        broken.push(format!(
+            "ticket {ticket} is paid by charges {}",
+            charges.join(" and ")
+        ));
+    }
+    Verdict::new(
+        "no ticket sold twice",
+        format!(
+            "{}, {}",
+            Counted(facts.tickets.len(), "ticket"),
+            Counted(facts.orders.len(), "order")
+        ),
+        broken,
+    )
+}
+
+/// tickets-service owns the ticket; orders-service has a replica, payments-service the title, and
+/// the orders say whose it is.
+fn tickets_agree(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let owned = by_id(&facts.tickets, |ticket| &ticket.id);
+    compare(
+        &mut broken,
+        "ticket",
+        (
+            "tickets-service",
+            owned
+                .iter()
+                .map(|(id, ticket)| (*id, ticket.replica()))
+                .collect(),
+        ),
+        (
+            "orders-service",
+            facts
+                .ticket_replicas
+                .iter()
+                .map(|ticket| (ticket.id.as_str(), ticket.clone()))
+                .collect(),
+        ),
+    );
+    compare(
+        &mut broken,
+        "title of ticket",
+        (
+            "tickets-service",
+            owned
+                .iter()
+                .map(|(id, ticket)| (*id, ticket.title.as_str()))
+                .collect(),
+        ),
+        (
+            "payments-service",
+            facts
+                .titles
+                .iter()
+                .map(|title| (title.ticket.as_str(), title.text.as_str()))
+                .collect(),
+        ),
+    );
+
+    let mut standing: BTreeMap<&str, TicketState> = BTreeMap::new();
+    for order in &facts.orders {
+        let state = match order.state {
+            OrderState::Complete => TicketState::Sold(order.id.clone()),
+            OrderState::Open => TicketState::Reserved(order.id.clone()),
+            OrderState::Cancelled => continue,
+        };
+        standing.insert(&order.ticket, state);
+    }
+    for (id, ticket) in &owned {
+        let expected = standing.get(id).unwrap_or(&TicketState::ForSale);
+        if ticket.state != *expected {
+            broken.push(format!(
+                "ticket {id} is {:?} in tickets-service, {expected:?} by the orders",
+                ticket.state
+            ));
+        }
+    }
+    Verdict::new(
+        "every ticket's state agrees across the three services",
+        Counted(owned.len(), "ticket").to_string(),
+        broken,
+    )
+}
+
+/// orders-service owns the order, payments-service has a replica.
+fn orders_agree(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    compare(
+        &mut broken,
+        "order",
+        ("orders-service", by_id(&facts.orders, |order| &order.id)),
+        (
+            "payments-service",
+            by_id(&facts.order_replicas, |order| &order.id),
+        ),
+    );
+    Verdict::new(
+        "every order's state agrees across the services",
+        Counted(facts.orders.len(), "order").to_string(),
+        broken,
+    )
+}
+
+/// Money is kept for what was sold, and for nothing else.
+fn charges_complete_or_refunded(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let orders = by_id(&facts.orders, |order| &order.id);
+    let refunded: BTreeSet<_> = facts
+        .refunds
+        .iter()
+        .map(|refund| refund.charge.as_str())
+        .collect();
+    for charge in &facts.charges {
+        let is_refunded = refunded.contains(charge.id.as_str());
+        let state = orders.get(charge.order.as_str()).map(|order| order.state);
+        match (state, is_refunded) {
+            (Some(OrderState::Complete), false) | (Some(OrderState::Cancelled), true) => {}
+            _ => {
+                let state = state.map_or("unknown".to_owned(), |state| format!("{state:?}"));
+                let refund = if is_refunded {
+                    "refunded"
+                } else {
+                    "not refunded"
+                };
+                let (charge, order) = (&charge.id, &charge.order);
+                broken.push(format!(
+                    "charge {charge} is {refund}, and its order {order} is {state}"
+                ));
+            }
+        }
+    }
+    let charged: BTreeSet<_> = facts
+        .charges
+        .iter()
+        .map(|charge| charge.order.as_str())
+        .collect();
+    for (id, order) in &orders {
+        if order.state == OrderState::Complete && !charged.contains(id) {
+            broken.push(format!("order {id} is complete and was never charged"));
+        }
+    }
+    Verdict::new(
+        "every charge's order is complete or refunded, never both",
+        format!(
+            "{}, {}",
+            Counted(facts.charges.len(), "charge"),
+            Counted(facts.refunds.len(), "refund")
+        ),
+        broken,
+    )
+}
+
+/// Counted where a bank would count.
+fn nobody_charged_twice(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let charges = facts
+        .charges
+        .iter()
+        .map(|charge| (charge.order.as_str(), charge.id.as_str()));
+    for (order, charges) in shared(charges) {
+        broken.push(format!(
+            "order {order} was charged by {}",
+            charges.join(" and ")
+        ));
+    }
+    let refunds = facts
+        .refunds
+        .iter()
+        .map(|refund| (refund.charge.as_str(), refund.id.as_str()));
+    for (charge, refunds) in shared(refunds) {
+        broken.push(format!(
+            "charge {charge} was given back by {}",
+            refunds.join(" and ")
+        ));
+    }
+    Verdict::new(
+        "no order charged twice, no charge given back twice",
+        format!(
+            "{}, {}",
+            Counted(facts.charges.len(), "charge"),
+            Counted(facts.refunds.len(), "refund")
+        ),
+        broken,
+    )
+}
+
+/// What payments-service believes is what the gateway did.
+fn ledger_agrees(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let charged = |payment: &&Payment| payment.charge.is_some();
+    compare(
+        &mut broken,
+        "charge of order",
+        (
+            "the ledger",
+            facts
+                .charges
+                .iter()
+                .map(|charge| (charge.order.as_str(), (charge.id.as_str(), charge.amount)))
+                .collect(),
+        ),
+        (
+            "payments-service",
+            facts
+                .payments
+                .iter()
+                .filter(charged)
+                .map(|payment| {
+                    let charge = payment.charge.as_deref().unwrap_or_default();
+                    (payment.order.as_str(), (charge, payment.amount))
+                })
+                .collect(),
+        ),
+    );
+    compare(
+        &mut broken,
+        "refund of order",
+        (
+            "the ledger",
+            facts
+                .refunds
+                .iter()
+                .map(|refund| (refund.order.as_str(), (refund.id.as_str(), refund.amount)))
+                .collect(),
+        ),
+        (
+            "payments-service",
+            facts
+                .payments
+                .iter()
+                .filter_map(|payment| {
+                    let refund = payment.refund.as_deref()?;
+                    Some((payment.order.as_str(), (refund, payment.amount)))
+                })
+                .collect(),
+        ),
+    );
+    for payment in &facts.payments {
+        if payment.state == PaymentState::UnderWay {
+            broken.push(format!(
+                "payment of order {} has not come to an end",
+                payment.order
+            ));
+        }
+    }
+    Verdict::new(
+        "the gateway's ledger agrees with the payments",
+        Counted(facts.payments.len(), "payment").to_string(),
+        broken,
+    )
+}
+
+/// What orders-service was told of the money is what payments-service did.
+fn orders_know_their_money(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let told: BTreeMap<_, _> = facts
+        .money
+        .iter()
+        .map(|money| {
+            (
+                money.order.as_str(),
+                (money.payment.as_deref(), money.refund.as_deref()),
+            )
+        })
+        .filter(|(_, told)| *told != (None, None))
+        .collect();
+    let done = facts.payments.iter().filter_map(|payment| {
+        let done = match payment.state {
+            PaymentState::Charged => (Some(payment.id.as_str()), None),
+            PaymentState::Refunded => (None, payment.refund.as_deref()),
+            PaymentState::UnderWay | PaymentState::WithoutCharge => return None,
+        };
+        Some((payment.order.as_str(), done))
+    });
+    compare(
+        &mut broken,
+        "payment and refund of order",
+        ("payments-service", done.collect()),
+        ("orders-service", told),
+    );
+    Verdict::new(
+        "every order knows its payment or refund",
+        Counted(facts.orders.len(), "order").to_string(),
+        broken,
+    )
+}
+
+/// No event was lost between a row and its stream, and none was invented.
+fn every_change_published(facts: &Facts) -> Verdict {
+    let orders_in = |state: Option<OrderState>| {
+        let wanted = move |order: &&Order| state.is_none_or(|state| order.state == state);
+        keys(facts.orders.iter().filter(wanted).map(|order| &order.id))
+    };
+    let payments = |wanted: fn(&Payment) -> bool| {
+        keys(
+            facts
+                .payments
+                .iter()
+                .filter(|payment| wanted(payment))
+                .map(|payment| &payment.order),
+        )
+    };
+    let mut broken = Vec::new();
+    for &subject in Subjects::ALL {
+        let rows = match subject {
+            Subjects::TicketCreated => keys(facts.tickets.iter().map(|ticket| &ticket.id)),
+            Subjects::TicketUpdated => {
+                let changed = facts.tickets.iter().filter(|ticket| ticket.version > 1);
+                keys(changed.map(|ticket| &ticket.id))
+            }
+            Subjects::OrderCreated => orders_in(None),
+            Subjects::OrderCancelled => orders_in(Some(OrderState::Cancelled)),
+            Subjects::OrderCompleted => orders_in(Some(OrderState::Complete)),
+            Subjects::PaymentCreated => payments(|payment| payment.charge.is_some()),
+            Subjects::PaymentRefunded => payments(|payment| payment.refund.is_some()),
+            // Scheduled: it may come for any order, or be overtaken by the sweep.
+            Subjects::ExpirationComplete => continue,
+        };
+        let stored = facts
+            .events
+            .iter()
+            .filter(|event| event.subject == subject)
+            .map(|event| event.key.as_str())
+            .collect::<BTreeSet<_>>();
+        broken.extend(
+            rows.difference(&stored)
+                .map(|key| format!("{subject} of {key} is in no stream")),
+        );
+        broken.extend(
+            stored
+                .difference(&rows)
+                .map(|key| format!("{subject} of {key} has no row")),
+        );
+    }
+    Verdict::new(
+        "every change was published, and nothing else",
+        Counted(facts.events.len(), "event").to_string(),
+        broken,
+    )
+}
+
+fn outboxes_empty(facts: &Facts) -> Verdict {
+    let broken = facts
+        .unsent
+        .iter()
+        .filter(|(_, unsent)| **unsent > 0)
+        .map(|(service, unsent)| format!("{service} has {unsent} unsent events"))
+        .collect();
+    Verdict::new(
+        "outboxes empty",
+        Counted(facts.unsent.len(), "outbox").to_string(),
+        broken,
+    )
+}
+
+fn consumers_caught_up(facts: &Facts) -> Verdict {
+    let mut broken: Vec<_> = facts
+        .consumers
+        .iter()
+        .filter(|consumer| !consumer.is_at_rest())
+        .map(|consumer| {
+            format!(
+                "{} on {}: {} events not delivered, {} not acknowledged",
+                consumer.group, consumer.stream, consumer.pending, consumer.unacknowledged
+            )
+        })
+        .collect();
+    for (service, held) in &facts.held {
+        if *held > 0 {
+            broken.push(format!(
+                "{service} holds {held} events whose predecessors did not come"
+            ));
+        }
+    }
+    Verdict::new(
+        "consumers caught up",
+        Counted(facts.consumers.len(), "consumer").to_string(),
+        broken,
+    )
+}
+
+fn no_dead_letters(facts: &Facts) -> Verdict {
+    Verdict::new(
+        "no dead letters",
+        Counted(facts.events.len(), "event").to_string(),
+        facts.dead_letters.clone(),
+    )
+}
+
+/// The keys that several share.
+fn shared<'f>(
+    pairs: impl Iterator<Item = (&'f str, &'f str)>,
+) -> impl Iterator<Item = (&'f str, Vec<&'f str>)> {
+    let mut by_key: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (key, value) in pairs {
+        by_key.entry(key).or_default().push(value);
+    }
+    by_key.into_iter().filter(|(_, values)| values.len() > 1)
+}
+
+fn by_id<T>(rows: &[T], id: impl Fn(&T) -> &String) -> BTreeMap<&str, &T> {
+    rows.iter().map(|row| (id(row).as_str(), row)).collect()
+}
+
+fn keys<'f>(ids: impl Iterator<Item = &'f String>) -> BTreeSet<&'f str> {
+    ids.map(String::as_str).collect()
+}
+
+/// Notes where two sides differ.
+fn compare<T: Debug + PartialEq>(
+    broken: &mut Vec<String>,
+    what: &str,
+    (one, ones): (&str, BTreeMap<&str, T>),
+    (other, others): (&str, BTreeMap<&str, T>),
+) {
+    for (id, left) in &ones {
+        match others.get(id) {
+            Some(right) if left == right => {}
+            Some(right) => {
+                broken.push(format!(
+                    "{what} {id} is {left:?} in {one}, {right:?} in {other}"
+                ));
+            }
+            None => broken.push(format!("{what} {id} is in {one} and not in {other}")),
+        }
+    }
+    for id in others.keys().filter(|id| !ones.contains_key(*id)) {
+        broken.push(format!("{what} {id} is in {other} and not in {one}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,490 @@
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use common::events::OrderStatus;
+use futures::future::join_all;
+use futures::{StreamExt as _, stream};
+use hyper::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::api::{Api, Card, Order, Ticket};
+use super::counted::{Counted, counted};
+use super::plan::{Person, Plan, PlannedTicket, Story};
+use super::progress::Phase;
+
+/// Sellers list this many tickets at once.
+const LISTED_AT_ONCE: usize = 16;
+
+/// The sale, as everybody who takes part in it lives it: through HTTP and nothing else.
+pub(super) struct Sale<'s> {
+    api: &'s Api,
+    /// How long anybody waits for something that must happen.
+    patience: Duration,
+    account: RefCell<Account>,
+}
+
+/// What sellers and buyers did, and what they were told.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Account {
+    /// Tickets listed.
+    pub(super) listed: u32,
+    /// Tickets whose price was changed before the sale.
+    pub(super) repriced: u32,
+    /// Orders that were taken.
+    pub(super) ordered: u32,
+    /// Tickets that several wanted at once.
+    pub(super) contests: u32,
+    /// Buyers who were told that somebody else was first.
+    pub(super) beaten: u32,
+    /// Payments that were taken.
+    pub(super) paid: u32,
+    /// Cards that were declined.
+    pub(super) declined: u32,
+    /// Payments whose outcome the gateway did not tell.
+    pub(super) unanswered: u32,
+    /// Orders that their buyers cancelled.
+    pub(super) cancelled: u32,
+    /// Orders that nobody meant to pay.
+    pub(super) let_expire: u32,
+    /// Cancellations that came after the payment.
+    pub(super) cancelled_too_late: u32,
+    /// Payments that came after the end of the order.
+    pub(super) paid_too_late: u32,
+    /// Sellers who were told that their ticket is reserved.
+    pub(super) kept_from_repricing: u32,
+    /// Times that a service asked for patience (503).
+    pub(super) unavailable: u32,
+    /// What the contract does not allow, one line each.
+    pub(super) unexpected: Vec<String>,
+}
+
+/// A ticket on sale, and what becomes of it.
+pub(super) struct Offer<'p> {
+    id: String,
+    planned: &'p PlannedTicket,
+}
+
+/// How a payment ended for the buyer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Payment {
+    Taken,
+    Declined,
+    /// The order is cancelled, expired or paid.
+    Refused,
+    /// Whether the money is gone is not known yet.
+    Unanswered,
+}
+
+impl Account {
+    /// What became of the buyers, in one line.
+    pub(super) fn buyers(&self) -> String {
+        let many = |number: u32, what| Counted(number as usize, what);
+        counted([
+            many(self.contests, "contest"),
+            many(self.beaten, "loser"),
+            many(self.declined, "declined card"),
+            many(self.unanswered, "silent gateway"),
+            many(self.cancelled, "cancellation"),
+            many(self.cancelled_too_late, "late cancellation"),
+            many(self.let_expire, "unpaid order"),
+            many(self.paid_too_late, "late payment"),
+        ])
+    }
+}
+
+impl<'s> Sale<'s> {
+    pub(super) fn new(api: &'s Api, patience: Duration) -> Self {
+        Self {
+            api,
+            patience,
+            account: RefCell::default(),
+        }
+    }
+
+    /// Lists every ticket, and changes the price where that is planned.
+    pub(super) async fn list<'p>(&self, plan: &'p Plan, phase: &Phase) -> Vec<Offer<'p>> {
+        let offers: Vec<_> = stream::iter(&plan.tickets)
+            .map(|planned| async move {
+                let listed = self.list_one(planned).await;
+                phase.step();
+                match listed {
+                    Ok(id) => Some(Offer { id, planned }),
+                    Err(err) => {
+                        self.note_unexpected(&planned.title, &err);
+                        None
+                    }
+                }
+            })
+            .buffer_unordered(LISTED_AT_ONCE)
+            .collect()
+            .await;
+        offers.into_iter().flatten().collect()
+    }
+
+    async fn list_one(&self, planned: &PlannedTicket) -> anyhow::Result<String> {
+        let PlannedTicket {
+            title,
+            price,
+            seller,
+            new_price,
+            ..
+        } = planned;
+        let ticket: Ticket = self
+            .until("ticket is listed", async || {
+                let answer = self.api.list_ticket(*seller, title, *price).await?;
+                match answer.status {
+                    StatusCode::CREATED => answer.read().map(Some),
+                    StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                    _ => bail!("listing was answered {}", answer.text()),
+                }
+            })
+            .await?;
+        self.account.borrow_mut().listed += 1;
+        if let Some(price) = new_price {
+            self.until("price is changed", async || {
+                let answer = self
+                    .api
+                    .change_ticket(*seller, &ticket.id, title, *price)
+                    .await?;
+                match answer.status {
+                    StatusCode::OK => Ok(Some(())),
+                    StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                    _ => bail!("change of price was answered {}", answer.text()),
+                }
+            })
+            .await?;
+            self.account.borrow_mut().repriced += 1;
+        }
+        Ok(ticket.id)
+    }
+
+    /// Lets the buyers do what is planned, so many at once.
+    pub(super) async fn sell(
+        &self,
+        mut offers: Vec<Offer<'_>>,
+        at_once: NonZeroU32,
+        phase: &Phase,
+    ) {
+        offers.sort_by_key(|offer| !offer.planned.story.is_slow());
+        stream::iter(&offers)
+            .for_each_concurrent(at_once.get() as usize, |offer| async move {
+                if let Err(err) = self.tell(offer).await {
+                    self.note_unexpected(&format!("ticket {}", offer.id), &err);
+                }
+                phase.step();
+            })
+            .await;
+    }
+
+    /// What was done.
+    pub(super) fn into_account(self) -> Account {
+        self.account.into_inner()
+    }
+
+    async fn tell(&self, offer: &Offer<'_>) -> anyhow::Result<()> {
+        match &offer.planned.story {
+            Story::Pays(buyer) => self.buy(*buyer, offer).await,
+            Story::IsDeclinedFirst(buyer) => {
+                let order = self.reserve(*buyer, offer).await?;
+                if self.pay(*buyer, &order, Card::Declined).await? == Payment::Taken {
+                    bail!("declined card paid for order {}", order.id);
+                }
+                self.pay_and_settle(*buyer, &order).await
+            }
+            Story::Cancels(buyer, next) => {
+                let order = self.reserve(*buyer, offer).await?;
+                self.cancel(*buyer, &order).await?;
+                self.buy(*next, offer).await
+            }
+            Story::LetsExpire(buyer, next) => {
+                self.let_expire(*buyer, offer).await?;
+                self.buy(*next, offer).await
+            }
+            Story::Contest(buyers) => self.contest(buyers, offer).await,
+            Story::PaysAndCancels(buyer, millis) => {
+                self.pay_and_cancel(*buyer, *millis, offer).await
+            }
+            Story::PaysAtTheLastMoment(buyer, millis) => {
+                let order = self.reserve(*buyer, offer).await?;
+                let last_moment = Duration::from_millis(u64::from(*millis));
+                sleep(time_left(&order).saturating_sub(last_moment)).await; // the story: the last moment
+                self.pay_and_settle(*buyer, &order).await
+            }
+            Story::GatewayFallsSilent(buyer) => {
+                let order = self.reserve(*buyer, offer).await?;
+                self.pay(*buyer, &order, Card::Silent).await?;
+                self.settled(*buyer, &order).await.map(drop)
+            }
+            Story::StaysUnsold => Ok(()),
+        }
+    }
+
+    /// Orders and pays, as most do.
+    async fn buy(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<()> {
+        let order = self.reserve(buyer, offer).await?;
+        self.pay_and_settle(buyer, &order).await
+    }
+
+    /// Orders, and waits until the ticket's service has confirmed.
+    async fn reserve(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<Order> {
+        let order = self
+            .until(format!("{buyer} gets the ticket"), async || {
+                // Somebody who has just let it go still holds it where the news is not there yet.
+                self.order(buyer, offer).await
+            })
+            .await?;
+        self.confirmed(buyer, order).await
+    }
+
+    /// Orders once. `None` if somebody else has the ticket.
+    async fn order(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<Option<Order>> {
+        self.until(format!("order of {buyer} is answered"), async || {
+            let answer = self.api.order(buyer, &offer.id).await?;
+            match answer.status {
+                StatusCode::CREATED => {
+                    self.account.borrow_mut().ordered += 1;
+                    Ok(Some(Some(answer.read()?)))
+                }
+                StatusCode::CONFLICT => Ok(Some(None)),
+                // The ticket is on its way to orders-service.
+                StatusCode::NOT_FOUND => Ok(None),
+                StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                _ => bail!("order of {buyer} was answered {}", answer.text()),
+            }
+        })
+        .await
+    }
+
+    async fn confirmed(&self, buyer: Person, order: Order) -> anyhow::Result<Order> {
+        self.until_status(buyer, &order, |status| status != OrderStatus::Created)
+            .await?;
+        Ok(order)
+    }
+
+    async fn pay_and_settle(&self, buyer: Person, order: &Order) -> anyhow::Result<()> {
+        let payment = self.pay(buyer, order, Card::Good).await?;
+        let status = self.settled(buyer, order).await?;
+        match (payment, status) {
+            (Payment::Taken | Payment::Refused | Payment::Unanswered, OrderStatus::Complete) => {
+                Ok(())
+            }
+            (Payment::Declined, _) => bail!("good card was declined for order {}", order.id),
+            // Not in time, or in time and overtaken on the way; then the money comes back.
+            _ => {
+                self.account.borrow_mut().paid_too_late += 1;
+                Ok(())
+            }
+        }
+    }
+
+    async fn pay(&self, buyer: Person, order: &Order, card: Card) -> anyhow::Result<Payment> {
+        let payment = self
+            .until(
+                format!("payment of order {} is answered", order.id),
+                async || {
+                    let answer = self.api.pay(buyer, &order.id, card).await?;
+                    match answer.status {
+                        StatusCode::CREATED => Ok(Some(Payment::Taken)),
+                        StatusCode::PAYMENT_REQUIRED => Ok(Some(Payment::Declined)),
+                        StatusCode::CONFLICT => Ok(Some(Payment::Refused)),
+                        // The order is on its way to payments-service.
+                        StatusCode::NOT_FOUND => Ok(None),
+                        StatusCode::SERVICE_UNAVAILABLE if card == Card::Silent => {
+                            Ok(Some(Payment::Unanswered))
+                        }
+                        StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                        _ => bail!(
+                            "payment of order {} was answered {}",
+                            order.id,
+                            answer.text()
+                        ),
+                    }
+                },
+            )
+            .await?;
+        let mut account = self.account.borrow_mut();
+        match payment {
+            Payment::Taken => account.paid += 1,
+            Payment::Declined => account.declined += 1,
+            Payment::Unanswered => account.unanswered += 1,
+            Payment::Refused => {}
+        }
+        Ok(payment)
+    }
+
+    /// Cancels. Whether that was in time.
+    async fn cancel(&self, buyer: Person, order: &Order) -> anyhow::Result<bool> {
+        let in_time = self
+            .until(
+                format!("cancellation of order {} is answered", order.id),
+                async || {
+                    let answer = self.api.cancel_order(buyer, &order.id).await?;
+                    match answer.status {
+                        StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(true)),
+                        StatusCode::CONFLICT => Ok(Some(false)),
+                        StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                        _ => bail!(
+                            "cancellation of order {} was answered {}",
+                            order.id,
+                            answer.text()
+                        ),
+                    }
+                },
+            )
+            .await?;
+        let mut account = self.account.borrow_mut();
+        if in_time {
+            account.cancelled += 1;
+        } else {
+            account.cancelled_too_late += 1;
+        }
+        Ok(in_time)
+    }
+
+    async fn let_expire(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<()> {
+        let order = self.reserve(buyer, offer).await?;
+        self.account.borrow_mut().let_expire += 1;
+
+        let PlannedTicket {
+            title,
+            price,
+            seller,
+            ..
+        } = offer.planned;
+        let answer = self
+            .api
+            .change_ticket(*seller, &offer.id, title, *price)
+            .await?;
+        match answer.status {
+            StatusCode::CONFLICT => self.account.borrow_mut().kept_from_repricing += 1,
+            // The order may have come to its end while the request waited for its turn.
+            _ if time_left(&order).is_zero() => {}
+            _ => bail!(
+                "price of a reserved ticket could be changed: {}",
+                answer.text()
+            ),
+        }
+
+        sleep(time_left(&order)).await; // the story: nobody pays
+        self.until_status(buyer, &order, |status| status == OrderStatus::Cancelled)
+            .await
+            .map(drop)
+    }
+
+    async fn contest(&self, buyers: &[Person], offer: &Offer<'_>) -> anyhow::Result<()> {
+        let tries = buyers.iter().map(|&buyer| async move {
+            let order = self.order(buyer, offer).await?;
+            anyhow::Ok(order.map(|order| (buyer, order)))
+        });
+        let mut winners = Vec::new();
+        for tried in join_all(tries).await {
+            winners.extend(tried?);
+        }
+        {
+            let mut account = self.account.borrow_mut();
+            account.contests += 1;
+            account.beaten += u32::try_from(buyers.len() - winners.len())?;
+        }
+        ensure!(
+            winners.len() == 1,
+            "{} of {} buyers got an order for one ticket at once",
+            winners.len(),
+            buyers.len(),
+        );
+        for (buyer, order) in winners {
+            let order = self.confirmed(buyer, order).await?;
+            self.pay_and_settle(buyer, &order).await?;
+        }
+        Ok(())
+    }
+
+    async fn pay_and_cancel(
+        &self,
+        buyer: Person,
+        millis: u32,
+        offer: &Offer<'_>,
+    ) -> anyhow::Result<()> {
+        let order = self.reserve(buyer, offer).await?;
+        let regret = async {
+            sleep(Duration::from_millis(u64::from(millis))).await; // the story: in the middle of the payment
+            self.cancel(buyer, &order).await
+        };
+        let (payment, cancelled) = tokio::join!(self.pay(buyer, &order, Card::Good), regret);
+        let (payment, cancelled) = (payment?, cancelled?);
+        let status = self.settled(buyer, &order).await?;
+        match (payment, cancelled, status) {
+            (_, true, OrderStatus::Cancelled) | (Payment::Taken, false, OrderStatus::Complete) => {
+                Ok(())
+            }
+            _ => bail!(
+                "order {} is {status:?}, payment {payment:?}, cancelled in time: {cancelled}",
+                order.id,
+            ),
+        }
+    }
+
+    /// Waits until the order is at its end.
+    async fn settled(&self, buyer: Person, order: &Order) -> anyhow::Result<OrderStatus> {
+        let at_end = |status| matches!(status, OrderStatus::Complete | OrderStatus::Cancelled);
+        self.until_status(buyer, order, at_end).await
+    }
+
+    async fn until_status(
+        &self,
+        buyer: Person,
+        order: &Order,
+        wanted: impl Fn(OrderStatus) -> bool,
+    ) -> anyhow::Result<OrderStatus> {
+        self.until(format!("order {} goes on", order.id), async || {
+            let answer = self.api.show_order(buyer, &order.id).await?;
+            match answer.status {
+                StatusCode::OK => {
+                    let Order { status, .. } = answer.read()?;
+                    Ok(wanted(status).then_some(status))
+                }
+                StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                _ => bail!("look at order {} was answered {}", order.id, answer.text()),
+            }
+        })
+        .await
+    }
+
+    /// Asks again and again until there is an answer, more and more seldom.
+    async fn until<T>(
+        &self,
+        what: impl Display,
+        mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let deadline = Instant::now() + self.patience;
+        let mut pause = Duration::from_millis(15);
+        while Instant::now() < deadline {
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+            sleep(pause).await; // HTTP tells nobody when the answer changes
+            pause = (pause * 3 / 2).min(Duration::from_millis(400));
+        }
+        Err(anyhow::anyhow!("not within {:?}", self.patience)).with_context(|| what.to_string())
+    }
+
+    fn note_unavailable<T>(&self) -> Option<T> {
+        self.account.borrow_mut().unavailable += 1;
+        None
+    }
+
+    fn note_unexpected(&self, of: &str, err: &anyhow::Error) {
+        let line = format!("{of}: {err:#}");
+        self.account.borrow_mut().unexpected.push(line);
+    }
+}
+
+fn time_left(order: &Order) -> Duration {
+    let left = order.expires_at.duration_since(Timestamp::now());
+    Duration::try_from(left).unwrap_or_default()
+}

@@ -1,0 +1,66 @@
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use common::{ClientConfig, Subjects, Topology, build_client};
+
+const VARIABLES: &str = "\
+Variables without a flag:
+  NATS_CREDS                credentials file
+  NATS_NKEY                 file with the seed of an NKey
+  NATS_USER, NATS_PASSWORD  user and password
+  NATS_TOKEN                token
+  NATS_CA                   certificate authority to trust, a PEM file
+  NATS_CERT, NATS_KEY       client certificate and its key, PEM files";
+
+/// Create the streams and the durable consumers that the services need.
+///
+/// What is missing is created, and what is less than declared is raised; nothing is removed without
+/// --prune. It may be run again and again, and while the services run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = VARIABLES)]
+pub(crate) struct Args {
+    /// NATS servers, one or several, separated by commas [default: `nats://127.0.0.1:4222`]
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
+    nats_url: Option<String>,
+
+    /// How many servers store each stream: 1 or 3
+    #[arg(long, env, value_name = "NUMBER", default_value = "1", value_parser = replicas)]
+    replicas: NonZeroUsize,
+
+    /// Also remove what this version does not declare: subjects, filters, and consumers of groups
+    /// that are gone. Only when no older replica runs
+    #[arg(long)]
+    prune: bool,
+}
+
+#[tokio::main]
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut config = ClientConfig::from_env("sgt")?;
+    if let Some(url) = args.nats_url.as_deref().filter(|url| !url.is_empty()) {
+        config = config.url(url);
+    }
+    let client = build_client(&config).await.context("NATS cannot be used")?;
+    let topology = Topology::of::<Subjects>();
+    let changes = if args.prune {
+        topology.provision_and_prune(&client, args.replicas).await
+    } else {
+        topology.provision(&client, args.replicas).await
+    }
+    .context("streams and consumers could not be provisioned")?;
+    client.close().await;
+
+    let mut stdout = io::stdout().lock();
+    for change in changes {
+        writeln!(stdout, "{change}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn replicas(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(number) if matches!(number.get(), 1 | 3) => Ok(number),
+        _ => Err("streams are stored by 1 or 3 servers".to_owned()),
+    }
+}

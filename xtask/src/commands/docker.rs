@@ -1,0 +1,160 @@
+//! What we ask of a Docker engine: the server's image, and that nothing is left behind.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context as _, bail};
+use xtask::{
+    RunId, Watchdog, command,
+    command::Finished,
+    nats_server::{self, Platform},
+};
+
+use super::engine::Daemon;
+
+/// The public image of the pinned server.
+const IMAGE: &str = "nats:2.15.1";
+
+/// On every container of the tests; its value is the run's id.
+const LABEL: &str = "org.sgtickets.test";
+
+/// An engine, reached through the `docker` client.
+#[derive(Debug)]
+pub(super) struct Docker {
+    host: String,
+    daemon: Option<Daemon>,
+    // Removes the containers if this process is killed.
+    watchdog: Option<Watchdog>,
+}
+
+impl Docker {
+    pub(super) fn at(host: String) -> Self {
+        Self {
+            host,
+            daemon: None,
+            watchdog: None,
+        }
+    }
+
+    pub(super) fn owning(self, daemon: Daemon) -> Self {
+        Self {
+            daemon: Some(daemon),
+            ..self
+        }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Asks whether it is there.
+    pub(super) fn answers(&self) -> anyhow::Result<()> {
+        self.ask(&["version", "--format", "{{.Server.Version}}"], 10)
+            .map(drop)
+    }
+
+    /// Makes sure that the engine has the image: it is there, or pulled, or built.
+    pub(super) fn server_image(&self) -> anyhow::Result<&'static str> {
+        if self.ask(&["image", "inspect", IMAGE], 30).is_ok() {
+            return Ok(IMAGE);
+        }
+        eprintln!("docker: pulling {IMAGE}");
+        if let Err(error) = self.ask(&["pull", "--quiet", IMAGE], 180) {
+            eprintln!("docker: {error:#}; building {IMAGE} from the pinned server instead");
+            self.build()?;
+        }
+        Ok(IMAGE)
+    }
+
+    fn build(&self) -> anyhow::Result<()> {
+        let architecture = self.ask(&["version", "--format", "{{.Server.Arch}}"], 10)?;
+        let architecture = architecture.stdout.trim();
+        let platform = Platform::of_engine(architecture)
+            .with_context(|| format!("no server is pinned for {architecture} containers"))?;
+        let server = nats_server::pinned(platform)?;
+
+        let context = tempfile::tempdir()?;
+        fs::copy(&server.path, context.path().join("nats-server"))?;
+        fs::write(
+            context.path().join("Dockerfile"),
+            "FROM scratch\n\
+             COPY nats-server /nats-server\n\
+             EXPOSE 4222 8222 6222\n\
+             ENTRYPOINT [\"/nats-server\"]\n",
+        )?;
+        let folder = context.path().display().to_string();
+        self.ask(&["build", "--quiet", "--tag", IMAGE, &folder], 120)?;
+
+        // Nothing else is in there, so a program that is not static would show now, not in a test.
+        let ran = self.ask(&["run", "--rm", IMAGE, "--version"], 60)?;
+        let version = server.version.to_string();
+        if !ran.stdout.contains(&version) {
+            bail!("the image says {:?}, not {version}", ran.stdout.trim());
+        }
+        Ok(())
+    }
+
+    /// Arms a watchdog that removes this run's containers if this process is killed.
+    pub(super) fn guard(&mut self, run_id: &RunId) {
+        let host = &self.host;
+        // Without a shell the next run has to do it.
+        self.watchdog = Watchdog::arm(&format!(
+            "DOCKER_HOST='{host}'; export DOCKER_HOST; \
+             docker ps --all --quiet --filter 'label={LABEL}={run_id}' \
+             | while read -r id; do docker rm --force --volumes \"$id\"; done"
+        ))
+        .ok();
+    }
+
+    /// Removes this run's containers, and those of runs that were killed.
+    pub(super) fn remove_leftovers(&self, run_id: &RunId) -> anyhow::Result<()> {
+        let format = format!("{{{{.ID}}}} {{{{.Label \"{LABEL}\"}}}}");
+        let filter = format!("label={LABEL}");
+        let found = self.ask(
+            &["ps", "--all", "--filter", &filter, "--format", &format],
+            60,
+        )?;
+        let stale: Vec<&str> = found
+            .stdout
+            .lines()
+            .filter_map(|line| {
+                let (id, owner) = line.split_once(' ').unwrap_or((line, ""));
+                // What has no id of ours belongs to nobody who lives.
+                let owner = owner.parse::<RunId>().ok();
+                owner
+                    .is_none_or(|owner| owner == *run_id || owner.is_over())
+                    .then_some(id)
+            })
+            .collect();
+        if !stale.is_empty() {
+            self.ask(&[&["rm", "--force", "--volumes"], &stale[..]].concat(), 120)?;
+        }
+        Ok(())
+    }
+
+    /// Stops the engine if it is ours and nobody else uses it.
+    pub(super) fn close(&mut self) -> anyhow::Result<()> {
+        self.watchdog = None;
+        let Some(daemon) = self.daemon.take() else {
+            return Ok(());
+        };
+        let running = self.ask(&["ps", "--quiet"], 30)?;
+        if running.stdout.trim().is_empty() {
+            return { daemon }.stop();
+        }
+        eprintln!("docker: containers of others run on the engine we started: left running");
+        daemon.leave_running();
+        Ok(())
+    }
+
+    fn ask(&self, args: &[&str], seconds: u64) -> anyhow::Result<Finished> {
+        let mut docker = Command::new("docker");
+        docker.args(args).env("DOCKER_HOST", &self.host);
+        let verb = args.first().copied().unwrap_or_default();
+        let done = command::run(&mut docker, Duration::from_secs(seconds))
+            .with_context(|| format!("`docker {verb}` did not run"))?;
+        if !done.status.success() {
+            bail!("`docker {verb}` said: {}", done.last_words());
+        }
+        Ok(done)
+    }
+}
