@@ -1,0 +1,305 @@
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::{HeaderMap, datetime};
+use bytes::Bytes;
+use common::{
+    Client, Event, JetStreamPublisher, QueueGroup, StreamName, SubjectSet as _, Subjects,
+};
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::until;
+
+const DEAD_LETTERS: &str = "DEAD_LETTERS";
+const MSG_ID: &str = "Nats-Msg-Id";
+
+/// What a test does on the streams: it looks at them, holds messages up, takes them off and puts them back.
+///
+/// Nothing of it goes through the library, save [`publish`](Self::publish).
+#[derive(Debug, Clone)]
+pub struct Broker {
+    client: Client,
+    jetstream: jetstream::Context,
+}
+
+/// A message as it lies in its stream.
+#[derive(Debug, Clone)]
+pub struct StoredMessage {
+    /// Where in the stream.
+    pub sequence: u64,
+    /// `<channel>.<key>`.
+    pub subject: String,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// As it came.
+    pub payload: Bytes,
+}
+
+/// A message that a queue group gave up.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// Why, in a word: `rejected`, `undecodable`, ...
+    pub kind: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: String,
+    /// Where the payload is, if not here.
+    pub body: Option<String>,
+    /// The payload of the message.
+    pub payload: Bytes,
+}
+
+impl StoredMessage {
+    /// One of its headers.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        Some(self.headers.get(name)?.as_str())
+    }
+}
+
+impl Broker {
+    pub(super) fn new(client: &Client) -> Self {
+        Self {
+            client: client.clone(),
+            jetstream: jetstream::new(client.nats()),
+        }
+    }
+
+    /// Publishes an event as whatever service the list says.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not take it.
+    pub async fn publish<E: Event>(&self, event: &E) {
+        let publisher = JetStreamPublisher::new(&self.client);
+        publisher.publish(event).await.unwrap();
+    }
+
+    /// Publishes bytes without headers, and yields their place in the stream.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not take them.
+    pub async fn publish_bytes(&self, subject: String, payload: impl Into<Bytes>) -> u64 {
+        let stored = self.jetstream.publish(subject, payload.into()).await;
+        stored.unwrap().await.unwrap().sequence
+    }
+
+    /// Delivers nothing of the stream to the group until [`resume`](Self::resume).
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses.
+    pub async fn pause(&self, stream: StreamName, group: QueueGroup) {
+        let until = datetime::add_std_duration(datetime::now(), Duration::from_mins(5)).unwrap();
+        let paused = self.stream(stream.as_str()).await;
+        let paused = paused.pause_consumer(group.as_str(), until).await.unwrap();
+        assert!(paused.paused);
+    }
+
+    /// Delivers to the group again.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses.
+    pub async fn resume(&self, stream: StreamName, group: QueueGroup) {
+        let stream = self.stream(stream.as_str()).await;
+        stream.resume_consumer(group.as_str()).await.unwrap();
+    }
+
+    /// The events of a channel about one key (`*`: about any), oldest first.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not show them.
+    pub async fn events(&self, channel: Subjects, key: impl Display) -> Vec<StoredMessage> {
+        self.messages(channel.stream(), format!("{channel}.{key}"))
+            .await
+    }
+
+    /// Waits for the latest event of a channel about a key, and takes it off its stream: nobody is delivered it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come.
+    pub async fn take(&self, channel: Subjects, key: impl Display) -> StoredMessage {
+        self.take_off(channel.stream(), format!("{channel}.{key}"))
+            .await
+    }
+
+    /// Waits for the schedule of an event, and takes it off its stream: it will not fire.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come.
+    pub async fn lose_schedule(&self, channel: Subjects, key: impl Display) -> StoredMessage {
+        self.take_off(channel.stream(), format!("schedule.{channel}.{key}"))
+            .await
+    }
+
+    async fn take_off(&self, stream: StreamName, subject: String) -> StoredMessage {
+        let message = until(&format!("`{subject}` is published"), async || {
+            self.messages(stream, subject.clone())
+                .await
+                .pop()
+                .ok_or("nothing")
+        })
+        .await;
+        let stream = self.stream(stream.as_str()).await;
+        assert!(stream.delete_message(message.sequence).await.unwrap());
+        message
+    }
+
+    async fn messages(&self, stream: StreamName, subject: String) -> Vec<StoredMessage> {
+        let config = pull::Config {
+            filter_subject: subject,
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::None,
+            inactive_threshold: Duration::from_secs(10),
+            ..pull::Config::default()
+        };
+        let stream = self.stream(stream.as_str()).await;
+        let consumer = stream.create_consumer(config).await.unwrap();
+        let pending = usize::try_from(consumer.cached_info().num_pending).unwrap();
+        if pending == 0 {
+            return Vec::new();
+        }
+        let fetched = consumer.fetch().max_messages(pending).messages().await;
+        let messages: Vec<_> = fetched.unwrap().take(pending).try_collect().await.unwrap();
+        messages
+            .into_iter()
+            .map(|message| StoredMessage {
+                sequence: message.info().unwrap().stream_sequence,
+                subject: message.subject.to_string(),
+                headers: message.headers.clone().unwrap_or_default(),
+                payload: message.payload.clone(),
+            })
+            .collect()
+    }
+
+    /// Publishes a message again, the same to every reader: only the server takes it for another.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not take it.
+    pub async fn put(&self, message: &StoredMessage) {
+        let mut headers = message.headers.clone();
+        let id = message.header(MSG_ID).unwrap_or_default();
+        headers.insert(MSG_ID, format!("{id} from {}", message.sequence));
+        // What the schedule has done is done; the server would take these for commands.
+        headers = headers
+            .iter()
+            .filter(|(name, _)| {
+                let name: &str = (*name).as_ref();
+                name == MSG_ID || !name.starts_with("Nats-")
+            })
+            .map(|(name, values)| (name.clone(), values[0].clone()))
+            .collect();
+        let subject = message.subject.clone();
+        let stored = self
+            .jetstream
+            .publish_with_headers(subject, headers, message.payload.clone())
+            .await;
+        let stored = stored.unwrap().await.unwrap();
+        assert!(!stored.duplicate, "{message:?} was taken for the original");
+    }
+
+    /// Waits until the group has settled all that is in the stream.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub async fn caught_up(&self, stream: StreamName, group: QueueGroup) {
+        until(
+            &format!("{group} has caught up with {stream}"),
+            async || match self.backlog().await {
+                backlog
+                    if backlog
+                        .iter()
+                        .any(|(of, _)| *of == format!("{group} on {stream}")) =>
+                {
+                    Err(backlog)
+                }
+                _ => Ok(()),
+            },
+        )
+        .await;
+    }
+
+    /// What the consumers of the list have before them: who, and how many messages.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not tell.
+    pub async fn backlog(&self) -> Vec<(String, u64)> {
+        let mut backlog = Vec::new();
+        let streams: BTreeSet<_> = Subjects::ALL
+            .iter()
+            .map(|subject| subject.stream().as_str())
+            .collect();
+        for name in streams {
+            let stream = self.stream(name).await;
+            let mut consumers = stream.consumers();
+            while let Some(info) = consumers.try_next().await.unwrap() {
+                let Some(group) = info.config.durable_name else {
+                    continue;
+                };
+                let open = info.num_pending + info.num_ack_pending as u64;
+                if open > 0 {
+                    backlog.push((format!("{group} on {name}"), open));
+                }
+            }
+        }
+        backlog
+    }
+
+    /// Waits for the dead letter of a group.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn dead_letter(&self, group: QueueGroup, message: &str) -> DeadLetter {
+        let subject = format!("dead-letter.{group}.{message}");
+        let stream = self.stream(DEAD_LETTERS).await;
+        let letter = until(&format!("there is `{subject}`"), async || {
+            match stream.get_last_raw_message_by_subject(&subject).await {
+                Ok(letter) => Ok(letter),
+                Err(err) if err.kind() == LastRawMessageErrorKind::NoMessageFound => Err("nothing"),
+                Err(err) => panic!("{DEAD_LETTERS} cannot be read: {err}"),
+            }
+        })
+        .await;
+        let header = |name: &str| Some(letter.headers.get(name)?.as_str().to_owned());
+        DeadLetter {
+            kind: header("dead-letter-kind").unwrap_or_default(),
+            reason: header("dead-letter-reason").unwrap_or_default(),
+            attempts: header("dead-letter-attempts").unwrap_or_default(),
+            body: header("dead-letter-body"),
+            payload: letter.payload.clone(),
+        }
+    }
+
+    /// The subjects of all dead letters.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not tell.
+    pub async fn dead_letters(&self) -> Vec<String> {
+        let stream = self.stream(DEAD_LETTERS).await;
+        let mut subjects = stream.info_with_subjects(">").await.unwrap();
+        let mut found = Vec::new();
+        while let Some((subject, _)) = subjects.try_next().await.unwrap() {
+            found.push(subject);
+        }
+        found
+    }
+
+    async fn stream(&self, name: &str) -> Stream<()> {
+        self.jetstream.get_stream_no_info(name).await.unwrap()
+    }
+}
