@@ -1,5 +1,6 @@
 //! The three services, real, on real databases, against a real NATS server, over HTTP.
 
+mod interleavings;
 mod life;
 
 use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, TICKETS_SERVICE};

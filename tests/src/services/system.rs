@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::events::OrderId;
+use common::events::{OrderId, TicketId};
 use common::http::{JwtKey, ServiceConfig, Stop};
 use common::testing::sample;
 use common::{
@@ -329,6 +329,44 @@ impl System {
     pub async fn restart_nats(&self) {
         let mut nats = self.nats.lock().await;
         tokio::task::block_in_place(|| nats.restart()).unwrap();
+    }
+
+    /// A ticket of alice's that orders-service knows.
+    ///
+    /// # Panics
+    ///
+    /// If it does not hear of it.
+    pub async fn ticket_on_sale(&self) -> TicketId {
+        let ticket = self.user("alice").sells("Concert", 2500).await;
+        let known = format!("SELECT id FROM orders.tickets WHERE id = '{ticket}'");
+        self.until_asked(
+            &format!("orders-service knows ticket {ticket}"),
+            &known,
+            &[&ticket.to_string()],
+        )
+        .await;
+        ticket
+    }
+
+    /// An order of bob's for a ticket of its own, which everybody knows.
+    pub async fn order_that_awaits_payment(&self) -> OrderId {
+        let ticket = self.ticket_on_sale().await;
+        let order = self.user("bob").orders(ticket).await;
+        self.until_story(order, &Story::awaiting_payment()).await;
+        order
+    }
+
+    /// Waits until a query of the [`books`](Self::books) finds this, and says `what` it is if it never does.
+    pub async fn until_asked(&self, what: &str, query: &str, expected: &[&str]) {
+        until(what, async || {
+            let found = self.books.ask(query).await;
+            if found == expected {
+                Ok(())
+            } else {
+                Err(found)
+            }
+        })
+        .await;
     }
 
     /// Waits until everybody tells this story of the order.
