@@ -2,6 +2,8 @@
 
 mod interleavings;
 mod life;
+mod money;
+mod replicas;
 
 use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, TICKETS_SERVICE};
 

@@ -21,7 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 use xtask::{NatsProcess, nats_server};
 
 use super::books::{self, file};
-use super::{Books, Broker, Gate, Program, Story, User, until};
+use super::until::DEADLINE;
+use super::{Books, Broker, Gate, Program, Story, User, until, until_within};
 
 /// The key that signs the tokens of users.
 const JWT_KEY: &str = "a key of at least thirty-two bytes";
@@ -39,7 +40,7 @@ pub struct System {
     broker: Broker,
     books: Books,
     gate: Gate,
-    nats: tokio::sync::Mutex<NatsProcess>,
+    nats: Arc<Mutex<NatsProcess>>,
     nats_url: String,
     folder: TempDir,
 }
@@ -121,7 +122,7 @@ impl SystemBuilder {
             broker: Broker::new(&client),
             books: Books::open(folder.path()),
             gate: Gate::before(SandboxGateway::new(ledger)),
-            nats: tokio::sync::Mutex::new(nats),
+            nats: Arc::new(Mutex::new(nats)),
             nats_url,
             folder,
         }
@@ -327,8 +328,9 @@ impl System {
     ///
     /// If it does not come back.
     pub async fn restart_nats(&self) {
-        let mut nats = self.nats.lock().await;
-        tokio::task::block_in_place(|| nats.restart()).unwrap();
+        let nats = Arc::clone(&self.nats);
+        let restarted = spawn_blocking(move || nats.lock().unwrap().restart());
+        restarted.await.unwrap().unwrap();
     }
 
     /// A ticket of alice's that orders-service knows.
@@ -391,7 +393,16 @@ impl System {
     ///
     /// If something stays on its way.
     pub async fn settled(&self) {
-        until("nothing is on its way", async || {
+        self.settled_within(DEADLINE).await;
+    }
+
+    /// As [`settled`](Self::settled), with a deadline of one's own.
+    ///
+    /// # Panics
+    ///
+    /// If something stays on its way.
+    pub async fn settled_within(&self, deadline: Duration) {
+        until_within(deadline, "nothing is on its way", async || {
             let unfinished = self.books.unfinished().await;
             let backlog = self.broker.backlog().await;
             if unfinished.is_empty() && backlog.is_empty() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take that has no time of its own: far longer than it does, for machines differ.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// How long until the next look.
 const PAUSE: Duration = Duration::from_millis(10);
 
