@@ -1,5 +1,8 @@
 //! The three services, real, on real databases, against a real NATS server, over HTTP.
 
+mod bad_messages;
+mod bad_requests;
+mod duplicates;
 mod interleavings;
 mod life;
 mod money;

@@ -13,7 +13,7 @@ mod until;
 mod user;
 
 pub use books::{Books, Story};
-pub use broker::{Broker, DeadLetter, StoredMessage};
+pub use broker::{Broker, Copy, DeadLetter, StoredMessage};
 pub use gate::{Gate, Side};
 pub use program::Program;
 pub use system::{System, SystemBuilder};

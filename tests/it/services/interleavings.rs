@@ -4,7 +4,7 @@ use common::Subjects::{OrderCancelled, OrderCreated, TicketUpdated};
 use common::events::OrderId;
 use common::{ORDERS, ORDERS_SERVICE, PAYMENTS_SERVICE, TICKETS, TICKETS_SERVICE};
 use futures::future::join_all;
-use integration_tests::services::{StoredMessage, Story, System};
+use integration_tests::services::{Copy, StoredMessage, Story, System};
 
 #[tokio::test]
 async fn of_two_buyers_at_once_one_gets_the_ticket() {
@@ -83,7 +83,7 @@ async fn version_that_is_missing_holds_up_the_later_ones_until_it_arrives() {
     let known = format!("SELECT title || ' ' || version FROM orders.tickets WHERE id = '{ticket}'");
     assert_eq!(system.books().ask(&known).await, ["Concert 1"]);
 
-    system.broker().put(&second).await;
+    system.broker().put(&second, Copy::Same).await;
 
     system
         .until_asked("all versions are applied", &known, &["Circus 4"])
@@ -115,7 +115,7 @@ async fn cancellation_that_overtakes_its_order_is_held_and_then_applied() {
     assert_eq!(bob.ticket(ticket).await["status"], "for sale");
     bob.pays(order, "tok_visa").await.assert_refused(404, None);
 
-    system.broker().put(&created).await;
+    system.broker().put(&created, Copy::Same).await;
 
     system.until_story(order, &Story::cancelled()).await;
     bob.pays(order, "tok_visa").await.assert_refused(409, None);
@@ -158,7 +158,7 @@ impl Turnover {
     async fn deliver(&self, system: &System, order: &[usize]) {
         for &index in order {
             let event = &self.events[index];
-            system.broker().put(event).await;
+            system.broker().put(event, Copy::Same).await;
             let id = event.header("ce-id").unwrap();
             for service in ["tickets", "payments"] {
                 let taken_in = format!(

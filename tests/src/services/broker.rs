@@ -39,6 +39,15 @@ pub struct StoredMessage {
     pub payload: Bytes,
 }
 
+/// How like the original a message is that is published again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copy {
+    /// The same event for every reader, as of a publisher that did not hear the server's answer.
+    Same,
+    /// The payload alone, as of somebody who tells of it once more.
+    Bare,
+}
+
 /// A message that a queue group gave up.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -48,6 +57,8 @@ pub struct DeadLetter {
     pub reason: String,
     /// How often it was tried.
     pub attempts: String,
+    /// Its stream, and where in it.
+    pub origin: (String, String),
     /// Where the payload is, if not here.
     pub body: Option<String>,
     /// The payload of the message.
@@ -80,13 +91,28 @@ impl Broker {
         publisher.publish(event).await.unwrap();
     }
 
-    /// Publishes bytes without headers, and yields their place in the stream.
+    /// Publishes bytes under the name of an event or of none, and yields their place in the stream.
     ///
     /// # Panics
     ///
     /// If the server does not take them.
-    pub async fn publish_bytes(&self, subject: String, payload: impl Into<Bytes>) -> u64 {
-        let stored = self.jetstream.publish(subject, payload.into()).await;
+    pub async fn publish_bytes(
+        &self,
+        subject: &str,
+        ce_type: Option<Subjects>,
+        payload: impl Into<Bytes>,
+    ) -> u64 {
+        let (subject, payload) = (subject.to_owned(), payload.into());
+        let stored = match ce_type {
+            None => self.jetstream.publish(subject, payload).await,
+            Some(ce_type) => {
+                let mut headers = HeaderMap::new();
+                headers.insert("ce-type", ce_type.as_str());
+                self.jetstream
+                    .publish_with_headers(subject, headers, payload)
+                    .await
+            }
+        };
         stored.unwrap().await.unwrap().sequence
     }
 
@@ -182,24 +208,30 @@ impl Broker {
             .collect()
     }
 
-    /// Publishes a message again, the same to every reader: only the server takes it for another.
+    /// Publishes a message again. The server takes it for another message.
     ///
     /// # Panics
     ///
     /// If the server does not take it.
-    pub async fn put(&self, message: &StoredMessage) {
-        let mut headers = message.headers.clone();
-        let id = message.header(MSG_ID).unwrap_or_default();
-        headers.insert(MSG_ID, format!("{id} from {}", message.sequence));
-        // What the schedule has done is done; the server would take these for commands.
-        headers = headers
-            .iter()
-            .filter(|(name, _)| {
-                let name: &str = (*name).as_ref();
-                name == MSG_ID || !name.starts_with("Nats-")
-            })
-            .map(|(name, values)| (name.clone(), values[0].clone()))
-            .collect();
+    pub async fn put(&self, message: &StoredMessage, copy: Copy) {
+        let mut headers = HeaderMap::new();
+        match copy {
+            Copy::Same => {
+                // What commands the server has been done.
+                let kept = message
+                    .headers
+                    .iter()
+                    .filter(|(name, _)| !AsRef::<str>::as_ref(name).starts_with("Nats-"));
+                for (name, values) in kept {
+                    for value in values {
+                        headers.append(name.clone(), value.clone());
+                    }
+                }
+                let id = message.header(MSG_ID).unwrap_or_default();
+                headers.insert(MSG_ID, format!("{id} from {}", message.sequence));
+            }
+            Copy::Bare => (),
+        }
         let subject = message.subject.clone();
         let stored = self
             .jetstream
@@ -275,10 +307,12 @@ impl Broker {
         })
         .await;
         let header = |name: &str| Some(letter.headers.get(name)?.as_str().to_owned());
+        let text = |name: &str| header(&format!("dead-letter-{name}")).unwrap_or_default();
         DeadLetter {
-            kind: header("dead-letter-kind").unwrap_or_default(),
-            reason: header("dead-letter-reason").unwrap_or_default(),
-            attempts: header("dead-letter-attempts").unwrap_or_default(),
+            kind: text("kind"),
+            reason: percent_decoded(&text("reason")),
+            attempts: text("attempts"),
+            origin: (text("stream"), text("sequence")),
             body: header("dead-letter-body"),
             payload: letter.payload.clone(),
         }
@@ -302,4 +336,11 @@ impl Broker {
     async fn stream(&self, name: &str) -> Stream<()> {
         self.jetstream.get_stream_no_info(name).await.unwrap()
     }
+}
+
+/// Values of headers are written as the NATS binding of `CloudEvents` says.
+fn percent_decoded(value: &str) -> String {
+    percent_encoding::percent_decode_str(value)
+        .decode_utf8_lossy()
+        .into_owned()
 }

@@ -185,6 +185,16 @@ impl System {
         &self.nats_url
     }
 
+    /// What verifies the tokens of users.
+    ///
+    /// # Panics
+    ///
+    /// Never: the key is long enough.
+    #[must_use]
+    pub fn jwt_key(&self) -> JwtKey {
+        jwt_key()
+    }
+
     /// Somebody who is signed in.
     #[must_use]
     pub fn user(&self, name: &str) -> User<'_> {
@@ -222,43 +232,58 @@ impl System {
     ///
     /// If it does not start.
     pub async fn start_service(&self, service: QueueGroup) {
-        let config = ServiceConfig {
+        match service {
+            TICKETS_SERVICE => self.start_tickets_service().await,
+            ORDERS_SERVICE => self.start_orders_service(self.settings.order_ttl).await,
+            PAYMENTS_SERVICE => self.start_payments_service().await,
+            _ => panic!("there is no `{service}`"),
+        }
+    }
+
+    async fn start_tickets_service(&self) {
+        let config = tickets_service::Config {
+            service: self.config(TICKETS_SERVICE),
+        };
+        let service = tickets_service::Service::start(&config).await.unwrap();
+        self.spawn(TICKETS_SERVICE, service.addr(), |stop| service.run(stop));
+    }
+
+    /// Starts a replica of orders-service whose orders wait so long for their payment.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn start_orders_service(&self, ttl: Duration) {
+        let config = orders_service::Config {
+            service: self.config(ORDERS_SERVICE),
+            order_ttl: ttl.try_into().unwrap(),
+        };
+        let service = orders_service::Service::start(&config).await.unwrap();
+        self.spawn(ORDERS_SERVICE, service.addr(), |stop| service.run(stop));
+    }
+
+    async fn start_payments_service(&self) {
+        let config = payments_service::Config {
+            service: self.config(PAYMENTS_SERVICE),
+            gateway: GatewayConfig::Sandbox {
+                ledger: self.ledger_url(),
+                latency: Duration::ZERO,
+            },
+            gateway_timeout: self.settings.gateway_timeout,
+        };
+        let gate = self.gate.clone();
+        let service = payments_service::Service::with_gateway(&config, gate).await;
+        let service = service.unwrap();
+        self.spawn(PAYMENTS_SERVICE, service.addr(), |stop| service.run(stop));
+    }
+
+    fn config(&self, service: QueueGroup) -> ServiceConfig {
+        ServiceConfig {
             http_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database_url: self.database_url(service),
             nats: ClientConfig::new(service.as_str()).url(&self.nats_url),
             jwt_key: jwt_key(),
             provisioning: Provisioning::BindOnly,
-        };
-        match service {
-            TICKETS_SERVICE => {
-                let config = tickets_service::Config { service: config };
-                let started = tickets_service::Service::start(&config).await.unwrap();
-                self.spawn(service, started.addr(), |stop| started.run(stop));
-            }
-            ORDERS_SERVICE => {
-                let order_ttl = self.settings.order_ttl.try_into().unwrap();
-                let config = orders_service::Config {
-                    service: config,
-                    order_ttl,
-                };
-                let started = orders_service::Service::start(&config).await.unwrap();
-                self.spawn(service, started.addr(), |stop| started.run(stop));
-            }
-            PAYMENTS_SERVICE => {
-                let config = payments_service::Config {
-                    service: config,
-                    gateway: GatewayConfig::Sandbox {
-                        ledger: self.ledger_url(),
-                        latency: Duration::ZERO,
-                    },
-                    gateway_timeout: self.settings.gateway_timeout,
-                };
-                let gate = self.gate.clone();
-                let started = payments_service::Service::with_gateway(&config, gate).await;
-                let started = started.unwrap();
-                self.spawn(service, started.addr(), |stop| started.run(stop));
-            }
-            _ => panic!("there is no `{service}`"),
         }
     }
 
