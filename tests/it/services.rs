@@ -2,6 +2,7 @@
 
 mod bad_messages;
 mod bad_requests;
+mod configuration;
 mod duplicates;
 mod interleavings;
 mod life;

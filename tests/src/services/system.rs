@@ -8,8 +8,8 @@ use common::events::{OrderId, TicketId};
 use common::http::{JwtKey, ServiceConfig, Stop};
 use common::testing::sample;
 use common::{
-    BoxError, ClientConfig, ORDERS_SERVICE, PAYMENTS_SERVICE, Provisioning, QueueGroup, Subjects,
-    TICKETS_SERVICE, Topology, build_client,
+    BoxError, Client, ClientConfig, ORDERS_SERVICE, PAYMENTS_SERVICE, Provisioning, QueueGroup,
+    Subjects, TICKETS_SERVICE, Topology, build_client,
 };
 use payments_service::{GatewayConfig, SandboxGateway, SandboxLedger};
 use tempfile::TempDir;
@@ -37,6 +37,7 @@ pub struct System {
     // First to go: the services, so that they do not look for a server that is gone.
     replicas: Mutex<HashMap<QueueGroup, Vec<Replica>>>,
     settings: SystemBuilder,
+    client: Client,
     broker: Broker,
     books: Books,
     gate: Gate,
@@ -95,6 +96,19 @@ impl SystemBuilder {
     ///
     /// If that fails.
     pub async fn start_server(self) -> System {
+        let system = self.start_bare_server().await;
+        let topology = Topology::of::<Subjects>();
+        let provisioned = topology.provision(&system.client, NonZeroUsize::MIN).await;
+        provisioned.unwrap();
+        system
+    }
+
+    /// Starts a server that has nothing.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub async fn start_bare_server(self) -> System {
         let folder = tempfile::Builder::new()
             .prefix("sgtickets-it-")
             .tempdir()
@@ -109,17 +123,13 @@ impl SystemBuilder {
 
         let client = ClientConfig::new("integration-tests").url(&nats_url);
         let client = build_client(&client).await.unwrap();
-        let topology = Topology::of::<Subjects>();
-        topology
-            .provision(&client, NonZeroUsize::MIN)
-            .await
-            .unwrap();
         let ledger = format!("sqlite://{}", file(folder.path(), books::BANK));
         let ledger = SandboxLedger::open(&ledger).await.unwrap();
         System {
             replicas: Mutex::default(),
             settings: self,
             broker: Broker::new(&client),
+            client,
             books: Books::open(folder.path()),
             gate: Gate::before(SandboxGateway::new(ledger)),
             nats: Arc::new(Mutex::new(nats)),
