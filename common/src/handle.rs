@@ -97,10 +97,6 @@ mod tests {
         const QUEUE_GROUP: QueueGroup = ORDERS_SERVICE;
         const DEADLINE: Duration = Duration::from_millis(1);
 
-        #[expect(
-            clippy::manual_async_fn,
-            reason = "a listener may also panic before it has made its future"
-        )]
         fn on_message(
             &self,
             _: ExpirationComplete,

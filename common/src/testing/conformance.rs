@@ -28,7 +28,8 @@ pub trait Harness: Sync {
     /// A publisher to publish with: of a database, in a new transaction.
     fn open(&self) -> impl Future<Output = Self::Publisher<'_>> + Send;
 
-    /// Ends what [`open`](Self::open) began, so that what was published is stored: commits.
+    /// Ends what [`open`](Self::open) began, so that what was published is stored: commits. It may
+    /// fail after an event was refused, for nothing is stored then.
     fn close<'h>(&'h self, publisher: Self::Publisher<'h>) -> impl Future<Output = ()> + Send;
 
     /// What was stored since the last call, in the order of its storage.

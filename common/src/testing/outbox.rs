@@ -69,3 +69,118 @@ impl Unsent {
         })
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::events::TicketUpdated;
+    use crate::testing::{Envelope, Outcome, conformance, sample};
+    use crate::{
+        Failure, InTransaction, ORDERS_SERVICE, Publisher as _, QueueGroup, TransactionalListener,
+        Tx,
+    };
+
+    struct Outbox {
+        database: Database,
+        seen: AtomicUsize,
+    }
+
+    impl conformance::Harness for Outbox {
+        type Publisher<'h> = Tx<'static>;
+
+        async fn open(&self) -> Tx<'static> {
+            self.database.begin().await.unwrap()
+        }
+
+        async fn close(&self, tx: Tx<'static>) {
+            // A transaction whose event was refused does not commit; what is stored shows that.
+            drop(tx.commit().await);
+        }
+
+        async fn stored(&self) -> Vec<Published> {
+            let unsent = outbox(&self.database).await;
+            let seen = self.seen.swap(unsent.len(), Ordering::Relaxed);
+            unsent
+                .into_iter()
+                .skip(seen)
+                .map(|unsent| unsent.message)
+                .collect()
+        }
+    }
+
+    async fn database(folder: &tempfile::TempDir) -> Database {
+        let url = format!("sqlite://{}", folder.path().join("test.db").display());
+        Database::connect(&url).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn publisher_in_a_transaction_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let harness = Outbox {
+            database: database(&folder).await,
+            seen: AtomicUsize::new(0),
+        };
+        conformance::check(&harness).await;
+    }
+
+    /// Publishes one event for each it is given.
+    struct Echo;
+
+    impl TransactionalListener for Echo {
+        type Event = TicketUpdated;
+
+        const QUEUE_GROUP: QueueGroup = ORDERS_SERVICE;
+
+        async fn apply(&self, ticket: TicketUpdated, tx: &mut Tx<'_>) -> Result<(), Failure> {
+            if ticket.title.is_empty() {
+                return Err(Failure::reject("ticket has no title"));
+            }
+            tx.publish(&sample::order_cancelled()).await?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn listener_in_a_transaction_is_delivered_to_like_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = database(&folder).await;
+        let listener = InTransaction::new(&database, Echo);
+        let first = TicketUpdated {
+            version: sample::version(1),
+            ..sample::ticket_updated()
+        };
+        let untitled = TicketUpdated {
+            title: String::new(),
+            version: sample::version(2),
+            ..first.clone()
+        };
+        let third = TicketUpdated {
+            version: sample::version(3),
+            ..first.clone()
+        };
+        let first = Envelope::of(&first);
+
+        assert_eq!(first.deliver_to(&listener).await, Outcome::Acked);
+        assert_eq!(first.deliver_to(&listener).await, Outcome::AlreadyApplied);
+        assert_eq!(
+            Envelope::of(&third).deliver_to(&listener).await,
+            Outcome::Held
+        );
+        let reason = "ticket has no title".to_owned();
+        let rejected = Outcome::Rejected { reason };
+        assert_eq!(
+            Envelope::of(&untitled).deliver_to(&listener).await,
+            rejected
+        );
+
+        let published = outbox(&database).await;
+        let [only] = &published[..] else {
+            panic!("{published:?}");
+        };
+        let cause = first.incoming().metadata.id().to_owned();
+        assert_eq!(only.message.header("ce-causationid"), Some(&*cause));
+    }
+}
