@@ -1,7 +1,6 @@
 use std::path::Path;
 
 use common::events::OrderId;
-use payments_service::SandboxLedger;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 

@@ -122,10 +122,7 @@ impl Broker {
     ///
     /// If the server refuses.
     pub async fn pause(&self, stream: StreamName, group: QueueGroup) {
-        let until = datetime::add_std_duration(datetime::now(), Duration::from_mins(5)).unwrap();
-        let paused = self.stream(stream.as_str()).await;
-        let paused = paused.pause_consumer(group.as_str(), until).await.unwrap();
-        assert!(paused.paused);
+        self.pause_for(stream, group, Duration::from_mins(5)).await;
     }
 
     /// Delivers to the group again.
@@ -134,8 +131,16 @@ impl Broker {
     ///
     /// If the server refuses.
     pub async fn resume(&self, stream: StreamName, group: QueueGroup) {
+        // A pause that is over by itself wakes the waiting requests; one that is lifted leaves them to the next
+        // heartbeat (nats-server 2.15, `updatePauseState`).
+        self.pause_for(stream, group, Duration::from_millis(100)).await;
+    }
+
+    async fn pause_for(&self, stream: StreamName, group: QueueGroup, time: Duration) {
+        let until = datetime::add_std_duration(datetime::now(), time).unwrap();
         let stream = self.stream(stream.as_str()).await;
-        stream.resume_consumer(group.as_str()).await.unwrap();
+        let paused = stream.pause_consumer(group.as_str(), until).await.unwrap();
+        assert_eq!(paused.pause_until, until);
     }
 
     /// The events of a channel about one key (`*`: about any), oldest first.
