@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use common::Subjects::ExpirationComplete;
-use integration_tests::services::{Story, System, until, until_within};
+use common::{ORDERS_SERVICE, QueueGroup, TICKETS_SERVICE};
+use integration_tests::services::{Story, System, User, until, until_within};
 
 #[tokio::test]
 async fn ticket_that_is_paid_is_sold_and_all_three_services_agree() {
@@ -11,10 +12,20 @@ async fn ticket_that_is_paid_is_sold_and_all_three_services_agree() {
     let (alice, bob) = (system.user("alice"), system.user("bob"));
 
     let ticket = alice.sells("Concert, row 12", 2500).await;
+    assert_eq!(
+        listed(&bob, TICKETS_SERVICE, "/api/tickets").await,
+        [ticket.to_string()]
+    );
     let order = bob.orders_once_known(ticket).await;
     system.until_story(order, &Story::awaiting_payment()).await;
+    assert_eq!(listed(&bob, TICKETS_SERVICE, "/api/tickets").await, [""; 0]);
     assert_eq!(bob.order(order).await["status"], "awaiting:payment");
     assert_eq!(bob.ticket(ticket).await["status"], "reserved");
+    assert_eq!(
+        listed(&bob, ORDERS_SERVICE, "/api/orders").await,
+        [order.to_string()]
+    );
+    assert_eq!(listed(&alice, ORDERS_SERVICE, "/api/orders").await, [""; 0]);
 
     let paid = bob.pays(order, "tok_visa").await;
     assert_eq!(paid.status, 201, "{}", paid.text);
@@ -25,6 +36,15 @@ async fn ticket_that_is_paid_is_sold_and_all_three_services_agree() {
     assert_eq!(sold["status"], "sold");
     assert_eq!(sold["orderId"], order.to_string());
     system.stop().await;
+}
+
+/// The ids of a list that a service shows.
+async fn listed(user: &User<'_>, service: QueueGroup, path: &str) -> Vec<String> {
+    let reply = user.get(service, path).await;
+    let items = reply.json.as_array().unwrap().iter();
+    items
+        .map(|item| item["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -88,7 +108,7 @@ async fn order_whose_schedule_is_lost_expires_by_the_sweep() {
 #[tokio::test]
 async fn paid_order_outlives_its_time() {
     let system = System::builder()
-        .order_ttl(Duration::from_secs(2))
+        .order_ttl(Duration::from_secs(3))
         .start()
         .await;
     let (alice, bob) = (system.user("alice"), system.user("bob"));

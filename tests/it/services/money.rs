@@ -170,7 +170,8 @@ async fn buyer_who_pays_and_cancels_at_once_ends_with_one_of_the_two() {
     system.stop().await;
 }
 
-const TTL: Duration = Duration::from_secs(2);
+/// Long enough to get an order ready to be paid on a busy machine.
+const TTL: Duration = Duration::from_secs(3);
 
 async fn check_expired_during_the_charge(side: Side) {
     let system = System::builder().order_ttl(TTL).start().await;
@@ -242,7 +243,16 @@ async fn order_whose_time_is_over_is_not_charged_though_nobody_has_cancelled_it(
 async fn payments_at_the_moment_of_expiry_end_one_way_or_the_other() {
     let system = System::builder().order_ttl(TTL).start().await;
     let bob = system.user("bob");
-    let orders = join_all((0..12).map(|_| system.order_that_awaits_payment())).await;
+    let orders = join_all((0..12).map(async |_| {
+        let order = bob.orders(system.ticket_on_sale().await).await;
+        let known = format!("SELECT id FROM payments.orders WHERE id = '{order}'");
+        let order_id = order.to_string();
+        system
+            .until_asked("payments-service knows it", &known, &[&order_id])
+            .await;
+        order
+    }))
+    .await;
 
     let ends = join_all(orders.iter().zip(-6..).map(async |(&order, nth)| {
         // Schedules fire at whole seconds, and up to a second later: the payments spread over both.

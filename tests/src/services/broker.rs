@@ -133,7 +133,8 @@ impl Broker {
     pub async fn resume(&self, stream: StreamName, group: QueueGroup) {
         // A pause that is over by itself wakes the waiting requests; one that is lifted leaves them to the next
         // heartbeat (nats-server 2.15, `updatePauseState`).
-        self.pause_for(stream, group, Duration::from_millis(100)).await;
+        self.pause_for(stream, group, Duration::from_millis(100))
+            .await;
     }
 
     async fn pause_for(&self, stream: StreamName, group: QueueGroup, time: Duration) {

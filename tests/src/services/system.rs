@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use xtask::{NatsProcess, nats_server};
+use xtask::{NatsProcess, Watchdog, nats_server};
 
 use super::books::{self, file};
 use super::until::DEADLINE;
@@ -31,7 +31,8 @@ const SIGNED_IN_FOR: Duration = Duration::from_hours(1);
 
 /// A NATS server and what runs on it, from nothing.
 ///
-/// Dropped, it takes everything with it; [`stop`](Self::stop) it to see that it can also stop in order.
+/// Dropped, it takes everything with it, and so does the end of this process: what all tests share is never dropped.
+/// [`stop`](Self::stop) it to see that it can also stop in order.
 #[derive(Debug)]
 pub struct System {
     // First to go: the services, so that they do not look for a server that is gone.
@@ -44,6 +45,8 @@ pub struct System {
     nats: Arc<Mutex<NatsProcess>>,
     nats_url: String,
     folder: TempDir,
+    // Dismissed when the folder is gone.
+    _watchdog: Option<Watchdog>,
 }
 
 /// One of a service's replicas.
@@ -134,6 +137,11 @@ impl SystemBuilder {
             gate: Gate::before(SandboxGateway::new(ledger)),
             nats: Arc::new(Mutex::new(nats)),
             nats_url,
+            _watchdog: Watchdog::arm(&format!(
+                "for _ in 1 2 3 4 5; do rm -rf '{}' && exit; sleep 1; done",
+                folder.path().display()
+            ))
+            .ok(),
             folder,
         }
     }

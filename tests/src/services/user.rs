@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::{System, until};
 
 /// Longer than any service waits for anybody.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 /// Sends one request over a connection of its own.
 ///
