@@ -7,6 +7,7 @@ mod duplicates;
 mod interleavings;
 mod life;
 mod money;
+mod outages;
 mod replicas;
 
 use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, TICKETS_SERVICE};

@@ -8,6 +8,7 @@ mod books;
 mod broker;
 mod gate;
 mod program;
+mod server;
 mod system;
 mod until;
 mod user;

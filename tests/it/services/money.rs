@@ -125,13 +125,11 @@ async fn check_cancelled_during_the_charge(side: Side) {
 }
 
 #[tokio::test]
-async fn order_cancelled_while_its_charge_is_on_the_way_to_the_bank_is_refunded() {
-    check_cancelled_during_the_charge(Side::BeforeTheBank).await;
-}
-
-#[tokio::test]
-async fn order_cancelled_while_the_answer_is_on_its_way_is_refunded() {
-    check_cancelled_during_the_charge(Side::BehindTheBank).await;
+async fn order_cancelled_while_it_is_charged_is_refunded() {
+    tokio::join!(
+        check_cancelled_during_the_charge(Side::BeforeTheBank),
+        check_cancelled_during_the_charge(Side::BehindTheBank),
+    );
 }
 
 #[tokio::test]
@@ -196,13 +194,11 @@ async fn check_expired_during_the_charge(side: Side) {
 }
 
 #[tokio::test]
-async fn order_that_expires_while_its_charge_is_on_the_way_to_the_bank_is_refunded() {
-    check_expired_during_the_charge(Side::BeforeTheBank).await;
-}
-
-#[tokio::test]
-async fn order_that_expires_while_the_answer_is_on_its_way_is_refunded() {
-    check_expired_during_the_charge(Side::BehindTheBank).await;
+async fn order_that_expires_while_it_is_charged_is_refunded() {
+    tokio::join!(
+        check_expired_during_the_charge(Side::BeforeTheBank),
+        check_expired_during_the_charge(Side::BehindTheBank),
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::events::{OrderId, TicketId};
@@ -18,9 +18,10 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use xtask::{NatsProcess, Watchdog, nats_server};
+use xtask::Watchdog;
 
 use super::books::{self, file};
+use super::server::Server;
 use super::until::DEADLINE;
 use super::{Books, Broker, Gate, Program, Story, User, until, until_within};
 
@@ -42,8 +43,7 @@ pub struct System {
     broker: Broker,
     books: Books,
     gate: Gate,
-    nats: Arc<Mutex<NatsProcess>>,
-    nats_url: String,
+    server: Server,
     folder: TempDir,
     // Dismissed when the folder is gone.
     _watchdog: Option<Watchdog>,
@@ -116,15 +116,8 @@ impl SystemBuilder {
             .prefix("sgtickets-it-")
             .tempdir()
             .unwrap();
-        let store = folder.path().join("nats");
-        let nats = spawn_blocking(|| {
-            let server = nats_server::locate().unwrap();
-            NatsProcess::builder(server.path, store).start().unwrap()
-        });
-        let nats = nats.await.unwrap();
-        let nats_url = nats.url();
-
-        let client = ClientConfig::new("integration-tests").url(&nats_url);
+        let server = Server::start(&folder.path().join("nats")).await;
+        let client = ClientConfig::new("integration-tests").url(server.url());
         let client = build_client(&client).await.unwrap();
         let ledger = format!("sqlite://{}", file(folder.path(), books::BANK));
         let ledger = SandboxLedger::open(&ledger).await.unwrap();
@@ -135,8 +128,7 @@ impl SystemBuilder {
             client,
             books: Books::open(folder.path()),
             gate: Gate::before(SandboxGateway::new(ledger)),
-            nats: Arc::new(Mutex::new(nats)),
-            nats_url,
+            server,
             _watchdog: Watchdog::arm(&format!(
                 "for _ in 1 2 3 4 5; do rm -rf '{}' && exit; sleep 1; done",
                 folder.path().display()
@@ -174,7 +166,8 @@ impl System {
         SHARED
             .get_or_init(|| async {
                 let settings = Self::builder().gateway_timeout(Duration::from_secs(3));
-                RUNTIME.spawn(settings.start()).await.unwrap()
+                let started = spawn_blocking(move || RUNTIME.block_on(settings.start()));
+                started.await.unwrap()
             })
             .await
     }
@@ -200,7 +193,7 @@ impl System {
     /// Where the NATS server is.
     #[must_use]
     pub fn nats_url(&self) -> &str {
-        &self.nats_url
+        self.server.url()
     }
 
     /// What verifies the tokens of users.
@@ -258,12 +251,24 @@ impl System {
         }
     }
 
+    /// Waits until the newest replica of a service says that it is ready.
+    async fn until_ready(&self, service: QueueGroup) {
+        until(&format!("{service} is ready"), async || {
+            match self.nobody().get(service, "/readyz").await {
+                ready if ready.status == 200 => Ok(()),
+                not_ready => Err(not_ready.text),
+            }
+        })
+        .await;
+    }
+
     async fn start_tickets_service(&self) {
         let config = tickets_service::Config {
             service: self.config(TICKETS_SERVICE),
         };
         let service = tickets_service::Service::start(&config).await.unwrap();
         self.spawn(TICKETS_SERVICE, service.addr(), |stop| service.run(stop));
+        self.until_ready(TICKETS_SERVICE).await;
     }
 
     /// Starts a replica of orders-service whose orders wait so long for their payment.
@@ -278,6 +283,7 @@ impl System {
         };
         let service = orders_service::Service::start(&config).await.unwrap();
         self.spawn(ORDERS_SERVICE, service.addr(), |stop| service.run(stop));
+        self.until_ready(ORDERS_SERVICE).await;
     }
 
     async fn start_payments_service(&self) {
@@ -293,13 +299,14 @@ impl System {
         let service = payments_service::Service::with_gateway(&config, gate).await;
         let service = service.unwrap();
         self.spawn(PAYMENTS_SERVICE, service.addr(), |stop| service.run(stop));
+        self.until_ready(PAYMENTS_SERVICE).await;
     }
 
     fn config(&self, service: QueueGroup) -> ServiceConfig {
         ServiceConfig {
             http_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database_url: self.database_url(service),
-            nats: ClientConfig::new(service.as_str()).url(&self.nats_url),
+            nats: ClientConfig::new(service.as_str()).url(self.server.url()),
             jwt_key: jwt_key(),
             provisioning: Provisioning::BindOnly,
         }
@@ -346,7 +353,7 @@ impl System {
         let mut all: Vec<_> = vec![
             ("HTTP_ADDR", "127.0.0.1:0".to_owned()),
             ("DATABASE_URL", self.database_url(service)),
-            ("NATS_URL", self.nats_url.clone()),
+            ("NATS_URL", self.server.url().to_owned()),
             ("JWT_KEY", JWT_KEY.to_owned()),
             ("GATEWAY_LEDGER", self.ledger_url()),
             ("RUST_LOG", "info".to_owned()),
@@ -362,18 +369,18 @@ impl System {
             task: None,
         };
         self.replicas().entry(service).or_default().push(replica);
+        self.until_ready(service).await;
         program
     }
 
-    /// Stops the NATS server and starts it again, where it was.
-    ///
-    /// # Panics
-    ///
-    /// If it does not come back.
+    /// Stops the NATS server in order.
+    pub async fn stop_nats(&self) {
+        self.server.stop().await;
+    }
+
+    /// Starts the NATS server again, where it was.
     pub async fn restart_nats(&self) {
-        let nats = Arc::clone(&self.nats);
-        let restarted = spawn_blocking(move || nats.lock().unwrap().restart());
-        restarted.await.unwrap().unwrap();
+        self.server.restart().await;
     }
 
     /// A ticket of alice's that orders-service knows.
