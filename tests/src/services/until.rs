@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take that has no time of its own: far longer than it does, for machines differ.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// How long until the next look.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 ///
-/// After 20 seconds, with what was waited for and what was seen last.
+/// After 30 seconds, with what was waited for and what was seen last.
 pub async fn until<T, S: Debug>(what: &str, look: impl AsyncFnMut() -> Result<T, S>) -> T {
     until_within(DEADLINE, what, look).await
 }
