@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Program {
     addr: SocketAddr,
-    log: PathBuf,
     child: Child,
     // Dismissed with the child: its number may belong to another process afterwards.
     watchdog: Option<Watchdog>,
@@ -71,7 +70,6 @@ impl Program {
         };
         Self {
             addr,
-            log,
             child,
             watchdog,
         }
@@ -81,16 +79,6 @@ impl Program {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
-    }
-
-    /// What it has logged, and those of its service before it.
-    ///
-    /// # Panics
-    ///
-    /// If the log cannot be read.
-    #[must_use]
-    pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
     }
 
     /// `kill -9`: nothing is finished, and nobody is told.
