@@ -191,7 +191,8 @@ impl Client {
         true
     }
 
-    /// One request, one answer. A denied subject is said at once, not when the time is over.
+    /// One request, one answer. A denied subject and a lost connection are said at once, not when the
+    /// time is over: a server that is gone does not answer any more, and its successor never heard the question.
     pub(crate) async fn request(
         &self,
         subject: impl Into<Subject>,
@@ -201,6 +202,7 @@ impl Client {
         let subject = subject.into();
         let connection = self.connection();
         let violations = self.signals().violations_so_far();
+        let losses = self.signals().losses_so_far();
         let mut request = Request::new()
             .payload(payload)
             .timeout(Some(REQUEST_TIMEOUT));
@@ -212,6 +214,7 @@ impl Client {
             biased;
             answer = answer => answer,
             () = self.signals().violation(&subject, violations) => return Err(RequestError::Denied),
+            () = self.signals().loss(losses) => return Err(RequestError::Disconnected),
         };
         match answer {
             Ok(message) => Ok(message),

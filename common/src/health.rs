@@ -48,6 +48,16 @@ impl Health {
         }
     }
 
+    /// Notes that a part has yet to begin its work. Logged by nobody: that is how every process starts.
+    pub(crate) fn await_start(&self, part: &str) {
+        let trouble = Trouble {
+            severity: Severity::NotReady,
+            message: "not started yet".to_owned(),
+        };
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.entry(part.to_owned()).or_insert(trouble);
+    }
+
     /// Notes that a part is well again.
     pub fn clear(&self, part: &str) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,5 +81,27 @@ impl Health {
         self.troubles()
             .values()
             .all(|trouble| trouble.severity < Severity::NotReady)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_that_has_not_started_keeps_the_process_from_being_ready() {
+        let health = Health::new();
+        health.await_start("consumer");
+        assert!(!health.is_ready());
+        health.clear("consumer");
+        assert!(health.is_ready());
+    }
+
+    #[test]
+    fn trouble_is_not_forgotten_for_a_start() {
+        let health = Health::new();
+        health.report("consumer", Severity::NotReady, "gone");
+        health.await_start("consumer");
+        assert_eq!(health.troubles()["consumer"].message, "gone");
     }
 }

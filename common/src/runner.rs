@@ -122,9 +122,11 @@ impl Runner {
         self
     }
 
-    /// Adds a listener.
+    /// Adds a listener. The process is not ready until it hears something.
     pub fn listen<L: Listener>(mut self, listener: L) -> Self {
         const { assert_may_listen::<L>() };
+        let part = consumer::part(L::QUEUE_GROUP, <L::Event as Listed>::STREAM);
+        self.client.health().await_start(&part);
         for subject in <<L::Event as Listed>::Subjects as SubjectSet>::ALL {
             subject.visit(&mut self.listed);
         }

@@ -1,2 +1,8 @@
-//! x
-fn main() {}
+//! The services and the SDK against real NATS servers.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may its helpers"
+)]
+
+mod services;

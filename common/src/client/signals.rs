@@ -14,8 +14,9 @@ const REMEMBERED: usize = 1024;
 pub(crate) struct Signals {
     /// How often the connection was made.
     connected: watch::Sender<u64>,
-    /// How often it was lost lately.
+    /// When it was lost lately, and how often in all.
     losses: Mutex<VecDeque<Instant>>,
+    lost: watch::Sender<u64>,
     /// Subjects that were denied, and how many there were in all.
     violations: Mutex<VecDeque<String>>,
     violated: watch::Sender<u64>,
@@ -26,6 +27,7 @@ impl Default for Signals {
         Self {
             connected: watch::Sender::new(0),
             losses: Mutex::default(),
+            lost: watch::Sender::new(0),
             violations: Mutex::default(),
             violated: watch::Sender::new(0),
         }
@@ -46,6 +48,7 @@ impl Signals {
                 if losses.len() > 8 {
                     losses.pop_front();
                 }
+                self.lost.send_modify(|count| *count += 1);
             }
             Event::Closed => {
                 tracing::debug!("connection closed");
@@ -116,6 +119,17 @@ impl Signals {
         self.connected.subscribe()
     }
 
+    /// How often the connection was lost in all: the point from which [`loss`](Self::loss) looks.
+    pub(crate) fn losses_so_far(&self) -> u64 {
+        *self.lost.borrow()
+    }
+
+    /// Waits until the connection is lost, counted from `since`.
+    pub(crate) async fn loss(&self, since: u64) {
+        // The sender lives as long as this.
+        let _ = self.lost.subscribe().wait_for(|count| *count > since).await;
+    }
+
     /// How often the connection was lost within the last `span`.
     pub(crate) fn losses_within(&self, span: Duration) -> usize {
         self.losses
@@ -147,6 +161,19 @@ mod tests {
             Some("order:created.1")
         );
         assert_eq!(violated_subject("Maximum Connections Exceeded"), None);
+    }
+
+    #[tokio::test]
+    async fn loss_before_the_request_is_not_its_own() {
+        let (signals, health) = (Signals::default(), Health::new());
+        signals.note(&Event::Disconnected, &health);
+        let waiting = signals.loss(signals.losses_so_far());
+        tokio::pin!(waiting);
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        signals.note(&Event::Connected, &health);
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        signals.note(&Event::Disconnected, &health);
+        waiting.await;
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use crate::error::Chain;
 use crate::health::Severity;
 use crate::jitter::jitter;
 use crate::metadata::Place;
+use crate::name::{QueueGroup, StreamName};
 use crate::topology::{ConsumerInfo, Topology};
 
 /// How long a connection must hold for its losses to be forgotten.
@@ -60,9 +61,14 @@ enum End {
     Lost(String),
 }
 
+/// The part of the process's health that a consumer reports.
+pub(super) fn part(group: QueueGroup, stream: StreamName) -> String {
+    format!("consumer {group} on {stream}")
+}
+
 impl Consumer {
     fn part(&self) -> String {
-        format!("consumer {} on {}", self.worker.group, self.worker.stream)
+        part(self.worker.group, self.worker.stream)
     }
 
     /// Runs until `stop`, then drains.
