@@ -5,4 +5,5 @@
     reason = "a test may panic, and so may its helpers"
 )]
 
+mod sdk;
 mod services;

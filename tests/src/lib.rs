@@ -1,4 +1,4 @@
-//! The harness of the integration tests: real NATS servers, and the services on them.
+//! The harness of the integration tests: real NATS servers, the SDK's replicas on them, and the services.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,4 +6,20 @@
     reason = "what fails here fails the test that called it"
 )]
 
+mod cable;
+mod nats;
+pub mod notes;
+mod replica;
+mod scripted;
+mod server;
 pub mod services;
+mod until;
+mod wire;
+
+pub use cable::Cable;
+pub use nats::{ConsumerState, Letter, Message, TestNats};
+pub use replica::{CREATE, Replica, attempts};
+pub use scripted::{Act, Archivist, Banker, Call, Gate, HastyReader, Member, Reader, Scripted};
+pub use server::Server;
+pub use until::{long_enough_for, until, until_within};
+pub use wire::Wire;

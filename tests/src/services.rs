@@ -10,13 +10,12 @@ mod gate;
 mod program;
 mod server;
 mod system;
-mod until;
 mod user;
 
+pub use crate::until::{until, until_within};
 pub use books::{Books, Story};
 pub use broker::{Broker, Copy, DeadLetter, StoredMessage};
 pub use gate::{Gate, Side};
 pub use program::Program;
 pub use system::{System, SystemBuilder};
-pub use until::{until, until_within};
 pub use user::{User, request};

@@ -22,8 +22,8 @@ use xtask::Watchdog;
 
 use super::books::{self, file};
 use super::server::Server;
-use super::until::DEADLINE;
 use super::{Books, Broker, Gate, Program, Story, User, until, until_within};
+use crate::until::DEADLINE;
 
 /// The key that signs the tokens of users.
 const JWT_KEY: &str = "a key of at least thirty-two bytes";

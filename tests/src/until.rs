@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take that has no time of its own: far longer than it does, for machines differ.
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// How long until the next look.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -38,4 +38,9 @@ pub async fn until_within<T, S: Debug>(
         }
         sleep(PAUSE).await; // What is looked at lies in other processes and files, and nobody tells of a change.
     }
+}
+
+/// Waits as long as something that must not happen would need to happen.
+pub async fn long_enough_for(_what_must_not_happen: &str, time: Duration) {
+    sleep(time).await; // That nothing happens shows in nothing but time.
 }
