@@ -6,7 +6,9 @@ use tokio::sync::watch;
 
 use super::connect::{Patience, Pools, Target};
 use super::transaction::Tx;
-use super::{nanos, outbox};
+use super::{GroupLedger, outbox};
+use crate::name::{Key, QueueGroup, StreamName};
+use crate::version::Version;
 
 /// A service's database: one writer and a pool of readers on SQLite, a pool on PostgreSQL.
 ///
@@ -192,16 +194,27 @@ impl Database {
         outbox::len(&self.reader).await
     }
 
-    /// Whether the database takes a write: that its disk is full or its file locked shows in nothing less.
-    pub(crate) async fn probe(&self) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "INSERT INTO event_lease (name, holder, expires_at, epoch) VALUES ('probe', '', $1, 0)
-             ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
-        )
-        .bind(nanos(jiff::Timestamp::now()))
-        .execute(&self.writer)
-        .await
-        .map(drop)
+    /// Passes over a version of a key that a queue group is never to apply: the explicit loss of a
+    /// dead letter that will not be redriven. Its successors, held until now, follow within ten seconds.
+    ///
+    /// `false`: it is not this version's turn, and nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`sqlx::Error`] if the database is out of reach.
+    pub async fn skip_version(
+        &self,
+        queue_group: QueueGroup,
+        stream: StreamName,
+        key: &Key,
+        version: Version,
+    ) -> Result<bool, sqlx::Error> {
+        let ledger = GroupLedger {
+            database: self.clone(),
+            queue_group,
+            stream,
+        };
+        ledger.skip(key, version).await
     }
 
     /// For single statements that write.
