@@ -65,7 +65,7 @@ impl Server {
         }
     }
 
-    /// `kill -9`. (In a container: SIGTERM, and `kill -9` at once.)
+    /// `kill -9`.
     ///
     /// # Panics
     ///

@@ -8,7 +8,6 @@ mod books;
 mod broker;
 mod gate;
 mod program;
-mod server;
 mod system;
 mod user;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use testcontainers::core::{IntoContainerPort as _, WaitFor};
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
+use tokio::process::Command;
 use tokio::runtime::Runtime;
 use xtask::{RunId, Watchdog, free_port};
 
@@ -80,8 +81,15 @@ impl Container {
     }
 
     pub(super) async fn kill(&self) {
-        self.act(|container| async move { container.stop_with_timeout(Some(0)).await.unwrap() })
-            .await;
+        // The client has a stop only, which asks first.
+        self.act(|container| async move {
+            let kill = Command::new("docker")
+                .args(["kill", container.id()])
+                .output();
+            let killed = kill.await.unwrap();
+            assert!(killed.status.success(), "{killed:?}");
+        })
+        .await;
     }
 
     pub(super) async fn restart(&self) {

@@ -21,8 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 use xtask::Watchdog;
 
 use super::books::{self, file};
-use super::server::Server;
 use super::{Books, Broker, Gate, Program, Story, User, until, until_within};
+use crate::Server;
 use crate::until::DEADLINE;
 
 /// The key that signs the tokens of users.
@@ -116,7 +116,7 @@ impl SystemBuilder {
             .prefix("sgtickets-it-")
             .tempdir()
             .unwrap();
-        let server = Server::start(&folder.path().join("nats")).await;
+        let server = Server::start("").await;
         let client = ClientConfig::new("integration-tests").url(server.url());
         let client = build_client(&client).await.unwrap();
         let ledger = format!("sqlite://{}", file(folder.path(), books::BANK));
