@@ -55,6 +55,7 @@ impl Failure {
         &*self.source
     }
 
+    #[cfg(feature = "http")]
     pub(crate) fn into_source(self) -> BoxError {
         self.source
     }

@@ -1,6 +1,15 @@
 //! Typed events over NATS JetStream: the closed list of subjects, the events, and the publishers and
 //! listeners that carry them.
 
+#![cfg_attr(
+    not(feature = "sql"),
+    expect(
+        dead_code,
+        clippy::unused_async,
+        reason = "the runner is the same with a database and without; some of it serves the transactional half only"
+    )
+)]
+
 #[doc(hidden)]
 pub use schemars;
 
