@@ -1,5 +1,42 @@
 //! Typed events over NATS JetStream: the closed list of subjects, the events, and the publishers and
 //! listeners that carry them.
+//!
+//! | to | see |
+//! |---|---|
+//! | list what can be said, by whom and to whom | [`Subjects`], [`subjects!`] for a list of one's own |
+//! | say what an event is | [`Event`], and [`events`] for ours |
+//! | connect | [`build_client`], [`ClientConfig`] |
+//! | create streams and consumers, or compare them | [`Topology`] |
+//! | publish | [`Publisher`], [`JetStreamPublisher`]; with a database, `Tx::publish` and `Relay` |
+//! | listen | [`Listener`], [`Runner`]; with a database, `TransactionalListener` and `InTransaction` |
+//! | test without a server | `testing` (feature `testing`) |
+//!
+//! ```no_run
+//! use common::events::OrderCreated;
+//! use common::{
+//!     ClientConfig, Delivery, Failure, Listener, QueueGroup, Runner, Settled, TICKETS_SERVICE, build_client,
+//! };
+//!
+//! struct Reserve;
+//!
+//! impl Listener for Reserve {
+//!     type Event = OrderCreated;
+//!
+//!     const QUEUE_GROUP: QueueGroup = TICKETS_SERVICE;
+//!
+//!     async fn on_message(&self, order: OrderCreated, delivery: Delivery<'_>) -> Result<Settled, Failure> {
+//!         println!("{} is taken by {}", order.ticket.id, order.id);
+//!         Ok(delivery.ack())
+//!     }
+//! }
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = build_client(&ClientConfig::from_env("tickets-service")?).await?;
+//! // and a listener for each other line of the list that names tickets-service
+//! let runner = Runner::new(&client).listen(Reserve);
+//! runner.run(std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(
     not(feature = "sql"),
