@@ -36,7 +36,7 @@ pub struct Client {
 struct Shared {
     config: ClientConfig,
     current: RwLock<Arc<Connection>>,
-    rebuilding: tokio::sync::Mutex<()>,
+    rebuilding: Arc<tokio::sync::Mutex<()>>,
     signals: Arc<Signals>,
     health: Health,
 }
@@ -74,7 +74,7 @@ pub async fn build_client(config: &ClientConfig) -> Result<Client, ConnectError>
         shared: Arc::new(Shared {
             config: config.clone(),
             current: RwLock::new(Arc::new(connection)),
-            rebuilding: tokio::sync::Mutex::new(()),
+            rebuilding: Arc::default(),
             signals,
             health,
         }),
@@ -151,9 +151,9 @@ impl Client {
     /// Replaces the connection if its task has died. Returns whether it had.
     ///
     /// The task dies of a message whose header has a lone carriage return; the client then says
-    /// that it is connected, and answers nothing.
+    /// that it is connected, and answers nothing. Whoever waits for this may give up: it goes on.
     pub(crate) async fn revive(&self, seen: &Connection) -> bool {
-        let _rebuilding = self.shared.rebuilding.lock().await;
+        let rebuilding = Arc::clone(&self.shared.rebuilding).lock_owned().await;
         if self.connection().generation != seen.generation {
             return true;
         }
@@ -162,6 +162,17 @@ impl Client {
         if !dead {
             return false;
         }
+        let client = self.clone();
+        let generation = seen.generation + 1;
+        let rebuilt = tokio::spawn(async move {
+            client.rebuild(generation).await;
+            drop(rebuilding);
+        });
+        // It panics in no case; and if it did, the next one to see the dead connection tries again.
+        rebuilt.await.is_ok()
+    }
+
+    async fn rebuild(&self, generation: u64) {
         let health = &self.shared.health;
         health.report(
             "nats",
@@ -180,18 +191,15 @@ impl Client {
             }
         };
         health.clear("nats");
-        *self
+        let mut current = self
             .shared
             .current
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(Connection {
-            nats,
-            generation: seen.generation + 1,
-        });
-        true
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(Connection { nats, generation });
     }
 
-    /// One request, one answer. A denied subject and a lost connection are said at once, not when the
+    /// One request, one answer, within 5 s. A denied subject and a lost connection are said at once, not when the
     /// time is over: a server that is gone does not answer any more, and its successor never heard the question.
     pub(crate) async fn request(
         &self,
@@ -199,13 +207,25 @@ impl Client {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, RequestError> {
-        let subject = subject.into();
+        // The client's own time begins when the request has a place in its queue, which is full at times.
+        timeout(
+            REQUEST_TIMEOUT,
+            self.request_at_length(subject.into(), headers, payload),
+        )
+        .await
+        .unwrap_or(Err(RequestError::TimedOut))
+    }
+
+    async fn request_at_length(
+        &self,
+        subject: Subject,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, RequestError> {
         let connection = self.connection();
         let violations = self.signals().violations_so_far();
         let losses = self.signals().losses_so_far();
-        let mut request = Request::new()
-            .payload(payload)
-            .timeout(Some(REQUEST_TIMEOUT));
+        let mut request = Request::new().payload(payload).timeout(None);
         if let Some(headers) = headers {
             request = request.headers(headers);
         }

@@ -112,7 +112,8 @@ impl<'d> Delivery<'d> {
         self.settle(Decision::Ack(Handled::Done))
     }
 
-    /// The event may succeed later: it comes again after `delay`, and this attempt counts as failed.
+    /// The event may succeed later: it comes again after `delay` (10 ms to 7 days, and up to a
+    /// quarter more), and this attempt counts as failed.
     pub fn retry_after(self, delay: Duration) -> Settled {
         self.settle(Decision::RetryAfter(delay))
     }

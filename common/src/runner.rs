@@ -30,6 +30,7 @@ mod worker;
 use attempts::Attempts;
 use consumer::Consumer;
 use outage::Outages;
+use poison::Searched;
 use worker::{Erased, Handler, Worker};
 
 /// Runs the listeners of a process: fetches, hands over, settles, retries, dead-letters, drains.
@@ -219,6 +220,10 @@ impl Runner {
                 .or_default()
                 .push(listener);
         }
+        let mut streams: HashMap<QueueGroup, Vec<StreamName>> = HashMap::new();
+        for (group, stream) in by_consumer.keys() {
+            streams.entry(*group).or_default().push(*stream);
+        }
         for ((group, stream), listeners) in by_consumer {
             #[cfg(feature = "sql")]
             let attempts = listeners
@@ -246,16 +251,14 @@ impl Runner {
                 attempts,
                 outages: Outages::new(part, self.client.health(), stop.clone()),
                 stop: stop.clone(),
-                unknown: Mutex::default(),
+                drain: self.drain,
+                streams: streams.get(&group).into_iter().flatten().copied().collect(),
+                searched: Searched::default(),
+                unburied: Mutex::default(),
             });
             #[cfg(feature = "sql")]
             tasks.spawn(Arc::clone(&worker).sweep());
-            tasks.spawn(monitor::monitor(
-                self.client.clone(),
-                group,
-                stream,
-                stop.clone(),
-            ));
+            tasks.spawn(monitor::monitor(Arc::clone(&worker)));
             let consumer = Consumer {
                 worker,
                 concurrency: self.concurrency.get(),

@@ -1,4 +1,5 @@
 use super::received::Received;
+use super::worker::HAND_BACKS;
 #[cfg(feature = "sql")]
 use crate::sql::GroupLedger;
 
@@ -37,6 +38,16 @@ pub(super) type CountError = sqlx::Error;
 pub(super) type CountError = std::convert::Infallible;
 
 impl Attempts {
+    /// The highest attempt that starts. The server counts what was handed back as well: by one more, an event that
+    /// nobody could read for long is tried at least once.
+    pub(super) fn limit(&self, max_attempts: u32) -> u32 {
+        match self {
+            Self::Server => max_attempts.saturating_add(HAND_BACKS),
+            #[cfg(feature = "sql")]
+            Self::Database(_) => max_attempts,
+        }
+    }
+
     pub(super) async fn begin(&self, received: &Received) -> Result<Begun, CountError> {
         match self {
             Self::Server => Ok(Begun {

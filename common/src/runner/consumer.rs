@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::Subject;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::Lanes;
@@ -17,10 +17,12 @@ use crate::health::Severity;
 use crate::jitter::jitter;
 use crate::metadata::Place;
 use crate::name::{QueueGroup, StreamName};
-use crate::topology::{ConsumerInfo, Topology};
+use crate::topology::{ConsumerInfo, LEASE, Topology};
 
 /// How long a connection must hold for its losses to be forgotten.
 const LOSSES_WITHIN: Duration = Duration::from_mins(1);
+/// How long the last words to the server may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How many settled messages are remembered, in case their acknowledgement was lost.
 const REMEMBERED: usize = 4096;
 
@@ -40,6 +42,8 @@ pub(super) struct Consumer {
 struct Held {
     lanes: Lanes<String, Received>,
     leases: HashMap<Place, Subject>,
+    /// How long a lease lasts.
+    lease: Duration,
     jobs: JoinSet<Job>,
     /// Messages that were acknowledged, oldest first: a redelivery of one was on its way already.
     acked: VecDeque<Place>,
@@ -76,15 +80,17 @@ impl Consumer {
         let mut held = Held {
             lanes: Lanes::new(self.concurrency),
             leases: HashMap::new(),
+            lease: LEASE,
             jobs: JoinSet::new(),
             acked: VecDeque::new(),
             acked_set: HashSet::new(),
             last_acked: None,
         };
         let mut lost = 0_u32;
-        while let Some((pull, lease)) = self.bind(&mut lost).await {
+        while let Some((pull, lease)) = self.bind_while_working(&mut lost, &mut held).await {
+            held.lease = lease;
             let began = Instant::now();
-            match self.session(pull, lease, &mut held).await {
+            match self.session(pull, &mut held).await {
                 End::Stopped => break,
                 End::Lost(reason) => {
                     tracing::info!(part = self.part(), reason, "binding anew");
@@ -94,7 +100,31 @@ impl Consumer {
                 }
             }
         }
-        self.drain(held).await;
+        let end = Instant::now() + self.drain + LAST_WORDS;
+        if timeout_at(end, self.drain(held)).await.is_err() {
+            tracing::warn!(
+                part = self.part(),
+                "NATS is out of reach at the end; what was not settled comes again"
+            );
+        }
+    }
+
+    /// Finds the consumer, which may take long; what is here keeps its lease meanwhile, and goes on.
+    async fn bind_while_working(
+        &self,
+        lost: &mut u32,
+        held: &mut Held,
+    ) -> Option<(Pull, Duration)> {
+        let mut renew = held.renewals();
+        let bind = self.bind(lost);
+        tokio::pin!(bind);
+        loop {
+            tokio::select! {
+                bound = &mut bind => return bound,
+                _ = renew.tick() => held.renew(&self.worker).await,
+                Some(job) = held.jobs.join_next() => held.finished(job),
+            }
+        }
     }
 
     /// Finds the consumer, again and again, and makes sure that nothing it has delivered kills the
@@ -150,9 +180,13 @@ impl Consumer {
                 .map_err(|err| Chain(&err).to_string())?;
             return Err("it was not on the server, and was created".to_owned());
         };
-        // Born of a message that kills connections, or of a server that is restarted: looking costs little.
-        if died || connection.generation > 0 || client.signals().losses_within(LOSSES_WITHIN) > 1 {
+        // A message that kills connections leaves these traces, and so does a server that is restarted.
+        let traces = died
+            || connection.generation > self.worker.searched.generation()
+            || client.signals().losses_within(LOSSES_WITHIN) > 1;
+        if traces {
             poison::remove(&self.worker, &info).await?;
+            self.worker.searched.in_generation(connection.generation);
         }
         let pull = Pull::open(&connection, stream.as_str(), group.as_str())
             .await
@@ -161,20 +195,19 @@ impl Consumer {
     }
 
     /// Fetches and hands out until something is lost or it is time to stop.
-    async fn session(&self, mut pull: Pull, lease: Duration, held: &mut Held) -> End {
+    async fn session(&self, mut pull: Pull, held: &mut Held) -> End {
         let worker = &self.worker;
         let mut connected = worker.client.signals().connected();
         connected.mark_unchanged();
         let mut unavailable = worker.outages.watch();
-        let mut renew = interval(lease / 3);
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renew = held.renewals();
         let capacity = self.concurrency * 2;
-        loop {
+        let reason = loop {
             if *unavailable.borrow_and_update() == 0 {
                 held.start(worker);
                 let room = capacity.saturating_sub(held.leases.len());
                 if let Err(err) = pull.top_up(room, capacity / 4).await {
-                    return End::Lost(Chain(&err).to_string());
+                    break Chain(&err).to_string();
                 }
             }
             let patience = pull.patience_ends();
@@ -182,53 +215,50 @@ impl Consumer {
                 biased;
                 () = self.stop.cancelled() => {
                     for message in pull.close().await {
-                        if let Some(received) = Received::read(message) {
+                        if let Some(received) = held.sort_out(message, worker).await {
                             worker.hand_over(&received).await;
                         }
                     }
                     return End::Stopped;
                 }
-                _ = renew.tick() => {
-                    for reply in held.leases.values() {
-                        worker.renew(reply).await;
-                    }
-                }
+                _ = renew.tick() => held.renew(worker).await,
                 Some(job) = held.jobs.join_next() => held.finished(job),
                 pulled = pull.next() => match pulled {
                     Pulled::Message(message) => held.accept(message, worker).await,
                     Pulled::Nothing => (),
-                    Pulled::Lost(reason) => return End::Lost(reason),
+                    Pulled::Lost(reason) => break reason,
                 },
                 changed = connected.changed() => {
                     if changed.is_ok() {
-                        return End::Lost("connection was made anew".to_owned());
+                        break "connection was made anew".to_owned();
                     }
                 }
                 _ = unavailable.changed() => (),
                 () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
-                    return End::Lost("server is silent".to_owned());
+                    break "server is silent".to_owned();
                 }
             }
+        };
+        // What was delivered is ours, and would otherwise wait for the end of its lease.
+        for message in pull.close().await {
+            held.accept(message, worker).await;
         }
+        End::Lost(reason)
     }
 
     /// Hands back what has not started, lets finish what has, and makes sure of the acknowledgements.
     async fn drain(&self, mut held: Held) {
         let worker = &self.worker;
+        let deadline = Instant::now() + self.drain;
         for received in held.lanes.take_unstarted() {
             held.leases.remove(&received.position.place());
             worker.hand_over(&received).await;
         }
-        let deadline = Instant::now() + self.drain;
-        let mut renew = interval(Duration::from_secs(1));
+        let mut renew = held.renewals();
         while !held.jobs.is_empty() {
             tokio::select! {
                 Some(job) = held.jobs.join_next() => held.finished(job),
-                _ = renew.tick() => {
-                    for reply in held.leases.values() {
-                        worker.renew(reply).await;
-                    }
-                }
+                _ = renew.tick() => held.renew(worker).await,
                 () = sleep_until(deadline) => {
                     tracing::warn!(
                         part = self.part(),
@@ -247,24 +277,52 @@ impl Consumer {
 }
 
 impl Held {
+    /// When the leases are renewed.
+    fn renewals(&self) -> Interval {
+        let mut renew = interval(self.lease / 3);
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        renew
+    }
+
+    async fn renew(&self, worker: &Worker) {
+        for reply in self.leases.values() {
+            // One that does not get through stands for all: the connection is gone for the moment.
+            if !worker.renew(reply).await {
+                return;
+            }
+        }
+    }
+
     async fn accept(&mut self, message: async_nats::Message, worker: &Arc<Worker>) {
+        if let Some(received) = self.sort_out(message, worker).await {
+            let place = received.position.place();
+            self.leases.insert(place, received.reply.clone());
+            self.lanes.push(received.key.clone(), received);
+        }
+    }
+
+    /// Reads a delivery. `None`: it is none, or of a message that is here or was acknowledged.
+    async fn sort_out(
+        &mut self,
+        message: async_nats::Message,
+        worker: &Arc<Worker>,
+    ) -> Option<Received> {
         let Some(received) = Received::read(message) else {
             tracing::warn!("message is no delivery of a consumer");
-            return;
+            return None;
         };
         let place = received.position.place();
         if let Some(reply) = self.leases.get_mut(&place) {
             // The lease ran out while this process stood still, and nobody else was given the message.
             *reply = received.reply;
-            return;
+            return None;
         }
-        if self.acked_set.contains(&place) {
+        // A first delivery is none that our acknowledgement crossed: the consumer was made anew, for a replay.
+        if received.deliveries > 1 && self.acked_set.contains(&place) {
             worker.ack(&received.reply).await;
-            return;
+            return None;
         }
-        self.leases.insert(place, received.reply.clone());
-        self.lanes.push(received.key.clone(), received);
-        self.start(worker);
+        Some(received)
     }
 
     fn start(&mut self, worker: &Arc<Worker>) {

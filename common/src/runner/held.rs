@@ -7,17 +7,17 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::worker::{Judgement, Worker, counted};
+use super::poison::NO_MESSAGE;
+use super::worker::{Judgement, USED_UP, Worker, counted, spaced};
 use crate::dead_letter::{DeadLetter, Kind};
 use crate::error::Chain;
 use crate::event::Carries;
-use crate::jitter::jitter;
 use crate::listener::Handled;
 use crate::message::Incoming;
 use crate::metadata::Metadata;
 use crate::name::Key;
 use crate::sql::{GroupLedger, HeldEvent};
-use crate::topology::{ConsumerInfo, DEAD_LETTERS, MAX_AGE};
+use crate::topology::{ConsumerInfo, DEAD_LETTERS, MAX_AGE, StreamInfo};
 
 use super::attempts::Attempts;
 
@@ -29,6 +29,10 @@ const CLEAN: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How many held events one sweep takes up.
 const BATCH: u32 = 100;
+/// How long a sweep has an event for itself that it tries.
+const CLAIM: Duration = Duration::from_mins(1);
+/// How long an event is left alone of which nothing can be said yet.
+const UNDECIDED: Duration = Duration::from_mins(1);
 
 /// Whether the successor may be tried at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,8 @@ impl Worker {
         let Some(ledger) = self.ledger() else {
             return;
         };
-        loop {
+        // At the end, the next replica's sweep goes on.
+        while !self.stop.is_cancelled() {
             match ledger.next_held(key).await {
                 Ok(Some(held)) => {
                     if self.apply(ledger, &held).await == Progress::Stuck {
@@ -70,7 +75,7 @@ impl Worker {
     /// Applies one held event.
     async fn apply(&self, ledger: &GroupLedger, held: &HeldEvent) -> Progress {
         let Some((&channel, handler)) = self.handlers.get_key_value(held.channel.as_str()) else {
-            return Progress::Stuck;
+            return self.leave(ledger, held, UNDECIDED).await;
         };
         let attempt = held.attempts + 1;
         let incoming = Incoming {
@@ -84,11 +89,11 @@ impl Worker {
             payload: held.payload.clone(),
         };
         let Some(judgement) = self.judge(&**handler, &incoming).await else {
-            return Progress::Stuck;
+            return self.leave(ledger, held, Duration::ZERO).await;
         };
         let (kind, reason) = match judgement {
             Judgement::Handled(Handled::Held) | Judgement::Unknown { .. } => {
-                return Progress::Stuck;
+                return self.leave(ledger, held, UNDECIDED).await;
             }
             Judgement::Handled(Handled::Done) => return Progress::Applied,
             Judgement::Handled(Handled::Duplicate | Handled::AlreadyApplied) => {
@@ -99,7 +104,7 @@ impl Worker {
                 Some(delay) => {
                     let delay = after.unwrap_or(delay);
                     tracing::warn!(channel, key = %held.key, version = %held.version, attempt, ?delay, %reason, "held event failed");
-                    let next_try = Timestamp::now() + delay + jitter(delay / 4);
+                    let next_try = Timestamp::now() + spaced(delay);
                     self.ledger_does(|| ledger.postpone_held(held, attempt, next_try))
                         .await;
                     return Progress::Stuck;
@@ -110,6 +115,31 @@ impl Worker {
         };
         self.bury_held(ledger, held, kind, reason, attempt).await;
         Progress::Stuck
+    }
+
+    /// Leaves the event as it was, for a while.
+    async fn leave(&self, ledger: &GroupLedger, held: &HeldEvent, time: Duration) -> Progress {
+        let next_try = Timestamp::now() + time;
+        let left = ledger.postpone_held(held, held.attempts, next_try).await;
+        if let Err(err) = left {
+            tracing::debug!(error = %Chain(&err), "held event is tried again sooner, or counted once more");
+        }
+        Progress::Stuck
+    }
+
+    /// Applies an event whose turn came when nobody was there, or whose next try is due. It is
+    /// counted before it starts, so that a handler that kills its process is counted too.
+    async fn retry_held(&self, ledger: &GroupLedger, held: &HeldEvent) -> Result<Progress, String> {
+        let max_attempts = self.policy.max_attempts().get();
+        if held.attempts >= max_attempts {
+            let reason = USED_UP.to_owned();
+            self.bury_held(ledger, held, Kind::Exhausted, reason, max_attempts)
+                .await;
+            return Ok(Progress::Stuck);
+        }
+        let claimed_until = Timestamp::now() + CLAIM;
+        counted(ledger.postpone_held(held, held.attempts + 1, claimed_until)).await?;
+        Ok(self.apply(ledger, held).await)
     }
 
     async fn bury_held(
@@ -131,7 +161,7 @@ impl Worker {
             reason,
             attempts,
         };
-        if self.store(&letter).await {
+        if self.store(&letter, SWEEP).await {
             self.ledger_does(|| ledger.drop_held(held)).await;
         }
     }
@@ -152,40 +182,94 @@ impl Worker {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut clean = interval(CLEAN);
         loop {
+            let sweeping = async {
+                tokio::select! {
+                    _ = sweep.tick() => self.sweep_once(ledger).await,
+                    _ = clean.tick() => self.clean(ledger).await,
+                    () = self.stop.cancelled() => Ok(()),
+                }
+            };
             let swept = tokio::select! {
-                _ = sweep.tick() => self.sweep_once(ledger).await,
-                _ = clean.tick() => ledger.clean(MAX_AGE).await.map_err(|err| Chain(&err).to_string()),
-                () = self.stop.cancelled() => return,
+                swept = sweeping => swept,
+                () = self.drained() => return,
             };
             if let Err(reason) = swept {
                 tracing::warn!(durable = %self.group, stream = %self.stream, %reason, "sweep of held events failed; the next one tries again");
             }
+            if self.stop.is_cancelled() {
+                return;
+            }
         }
+    }
+
+    /// The time is over in which work may go on after `stop`.
+    async fn drained(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(self.drain).await; // the deadline of the drain
     }
 
     async fn sweep_once(&self, ledger: &GroupLedger) -> Result<(), String> {
         for held in counted(ledger.due_held(BATCH)).await? {
-            if self.apply(ledger, &held).await == Progress::Applied {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            if self.retry_held(ledger, &held).await? == Progress::Applied {
                 self.release(&held.key).await;
             }
         }
         for held in counted(ledger.orphans(PATIENCE)).await? {
-            if !self.predecessor_can_come(&held).await? {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            if self.predecessor_can_come(&held).await? {
+                self.leave(ledger, &held, UNDECIDED).await;
+            } else {
                 self.decide_orphan(ledger, &held).await?;
             }
         }
         Ok(())
     }
 
-    /// Whether an earlier version may still be on its way: behind this one in the stream, or among the dead letters.
+    /// Removes what is not needed any more: nothing, as long as a stream of the group may be replayed from its beginning.
+    async fn clean(&self, ledger: &GroupLedger) -> Result<(), String> {
+        let mut longest = MAX_AGE;
+        for stream in &*self.streams {
+            let info = StreamInfo::read(&self.client, stream.as_str())
+                .await
+                .map_err(|err| Chain(&err).to_string())?;
+            match info.map(|info| info.max_age()) {
+                Some(Some(max_age)) => longest = longest.max(max_age),
+                Some(None) => return Ok(()),
+                None => (),
+            }
+        }
+        counted(ledger.clean(longest)).await
+    }
+
+    /// Whether an earlier version may still be on its way: not settled yet wherever it stands in
+    /// the stream, redriven, or among the dead letters.
     async fn predecessor_can_come(&self, held: &HeldEvent) -> Result<bool, String> {
         let api = |err| Chain(&err).to_string();
         let info = ConsumerInfo::read(&self.client, self.stream.as_str(), self.group.as_str());
         let Some(info) = info.await.map_err(api)? else {
             return Ok(true);
         };
-        if info.ack_floor.stream_seq < held.position.sequence {
+        let floor = info.ack_floor.stream_seq;
+        if floor < held.position.sequence {
             return Ok(true);
+        }
+        for subject in [
+            format!("*.{}", held.key),
+            format!("redrive.{}.*.{}", self.group, held.key),
+        ] {
+            let next = json!({ "seq": floor + 1, "next_by_subj": subject });
+            let get = format!("STREAM.MSG.GET.{}", self.stream);
+            let answer: Result<serde_json::Value, _> = self.client.api(&get, &next).await;
+            match answer {
+                Ok(_) => return Ok(true),
+                Err(err) if err.code() == Some(NO_MESSAGE) => (),
+                Err(err) => return Err(api(err)),
+            }
         }
         let letters = format!("dead-letter.{}.*.{}", self.group, held.key);
         let stream: serde_json::Value = self

@@ -4,16 +4,19 @@
 //! They are found by reading, through the API, what was delivered and is not settled; and stored as
 //! dead letters with their headers in the body, so that they cannot kill the next reader.
 
+use std::ops::RangeInclusive;
 use std::str;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_nats::{HeaderName, HeaderValue, Subject};
 use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::received::read_subject;
 use super::worker::Worker;
-use crate::client::ApiError;
 use crate::dead_letter::{DeadLetter, Kind};
 use crate::error::Chain;
 use crate::headers::Headers;
@@ -21,7 +24,12 @@ use crate::metadata::Position;
 use crate::topology::ConsumerInfo;
 
 /// There is no message of this number: it was removed, or never was.
-const NO_MESSAGE: u64 = 10037;
+pub(super) const NO_MESSAGE: u64 = 10037;
+
+/// How many messages are read at once.
+const READ_AT_ONCE: usize = 64;
+/// When a search is repeated that could not store what it found, at the latest.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A stored message, as the API shows it: headers and payload in base 64.
 #[derive(Deserialize)]
@@ -39,38 +47,87 @@ struct RawMessage {
     data: String,
 }
 
+/// How far a consumer's messages were looked through, so that none is read twice.
+#[derive(Debug, Default)]
+pub(super) struct Searched {
+    up_to: AtomicU64,
+    generation: AtomicU64,
+}
+
+impl Searched {
+    /// The life of the connection for which the last search was.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn in_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+    }
+
+    /// What is still to be looked through of the messages after `floor` up to `delivered`.
+    fn rest(&self, floor: u64, delivered: u64) -> RangeInclusive<u64> {
+        let up_to = self.up_to.load(Ordering::Relaxed);
+        // A stream that was made anew counts from 1 again.
+        let up_to = if up_to > delivered { 0 } else { up_to };
+        floor.max(up_to) + 1..=delivered
+    }
+}
+
 /// Takes every killer out of what the consumer has delivered and nobody has settled.
 pub(super) async fn remove(worker: &Worker, info: &ConsumerInfo) -> Result<(), String> {
-    if info.num_ack_pending == 0 {
-        return Ok(());
-    }
-    let (floor, delivered) = (info.ack_floor.stream_seq, info.delivered.stream_seq);
-    tracing::info!(stream = %worker.stream, floor, delivered, "looking for what kills the connection");
-    for sequence in floor + 1..=delivered {
-        let subject = format!("STREAM.MSG.GET.{}", worker.stream);
-        let raw: Raw = match worker
-            .client
-            .api(&subject, &json!({ "seq": sequence }))
-            .await
-        {
-            Ok(raw) => raw,
-            Err(ApiError::Server(err)) if err.err_code == NO_MESSAGE => continue,
-            Err(err) => return Err(Chain(&err).to_string()),
-        };
-        if let Some((channel, key)) = read_subject(&raw.message.subject)
-            && info
-                .filters()
-                .iter()
-                .any(|filter| takes(filter, &raw.message.subject))
-            && !is_readable(&raw.message.hdrs)
-            && !bury(worker, sequence, &raw.message, channel, key).await
-        {
-            return Err(format!(
-                "message {sequence} kills the connection and could not be stored as a dead letter"
-            ));
+    let delivered = info.delivered.stream_seq;
+    if info.num_ack_pending > 0 {
+        let rest = worker.searched.rest(info.ack_floor.stream_seq, delivered);
+        tracing::info!(stream = %worker.stream, ?rest, "looking for what kills the connection");
+        let mut messages = stream::iter(rest)
+            .map(async |sequence| {
+                let message = read(worker, sequence).await;
+                message.map(|message| Some((sequence, message?)))
+            })
+            .buffered(READ_AT_ONCE);
+        while let Some(read) = messages.next().await {
+            if let Some((sequence, message)) = read? {
+                remove_if_it_kills(worker, info, sequence, &message).await?;
+            }
         }
     }
+    worker.searched.up_to.store(delivered, Ordering::Relaxed);
     Ok(())
+}
+
+/// A message of the stream. `None`: it is not there any more.
+async fn read(worker: &Worker, sequence: u64) -> Result<Option<RawMessage>, String> {
+    let subject = format!("STREAM.MSG.GET.{}", worker.stream);
+    let answer: Result<Raw, _> = worker
+        .client
+        .api(&subject, &json!({ "seq": sequence }))
+        .await;
+    match answer {
+        Ok(raw) => Ok(Some(raw.message)),
+        Err(err) if err.code() == Some(NO_MESSAGE) => Ok(None),
+        Err(err) => Err(Chain(&err).to_string()),
+    }
+}
+
+async fn remove_if_it_kills(
+    worker: &Worker,
+    info: &ConsumerInfo,
+    sequence: u64,
+    message: &RawMessage,
+) -> Result<(), String> {
+    let Some((channel, key)) = read_subject(&message.subject) else {
+        return Ok(());
+    };
+    let ours = info
+        .filters()
+        .iter()
+        .any(|filter| takes(filter, &message.subject));
+    if !ours || is_readable(&message.hdrs) || bury(worker, sequence, message, channel, key).await {
+        return Ok(());
+    }
+    Err(format!(
+        "message {sequence} kills the connection and could not be stored as a dead letter"
+    ))
 }
 
 async fn bury(
@@ -97,7 +154,7 @@ async fn bury(
         reason: "headers that kill the client's connection".to_owned(),
         attempts: 0,
     };
-    if !worker.store(&letter).await {
+    if !worker.store(&letter, AGAIN).await {
         return false;
     }
     // The delivery never arrived, and with it the subject to settle it on. The server goes by the
@@ -127,7 +184,8 @@ fn takes(filter: &str, subject: &str) -> bool {
     }) && tokens.next().is_none()
 }
 
-/// Whether the client can read a block of headers, which is in base 64.
+/// Whether the client can read a block of headers, which is in base 64. It reads line by line, whatever ends
+/// a line, joins lines that begin with a space to the one before, and trims.
 fn is_readable(base64: &str) -> bool {
     let Some(block) = decode_base64(base64) else {
         return false;
@@ -138,14 +196,28 @@ fn is_readable(base64: &str) -> bool {
     let Ok(block) = str::from_utf8(&block) else {
         return false;
     };
-    let mut lines = block.trim_end_matches("\r\n").split("\r\n");
-    let first = lines.next();
-    first.is_some_and(|line| line.starts_with("NATS/1.0"))
-        && lines.all(|line| {
-            line.split_once(':').is_some_and(|(name, value)| {
-                name.parse::<HeaderName>().is_ok() && value.parse::<HeaderValue>().is_ok()
-            })
-        })
+    let mut lines = block.lines().peekable();
+    let version = lines.next().and_then(|line| line.strip_prefix("NATS/1.0"));
+    // What follows the version is a status, which no stored message should have.
+    if !version.is_some_and(|status| status.trim().is_empty()) {
+        return false;
+    }
+    while let Some(line) = lines.next() {
+        if line.is_empty() {
+            continue;
+        }
+        let Some((name, value)) = line.split_once(':') else {
+            return false;
+        };
+        let mut value = value.to_owned();
+        while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
+            value.push_str(more);
+        }
+        if name.parse::<HeaderName>().is_err() || value.trim().parse::<HeaderValue>().is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Standard base 64 with padding (RFC 4648, section 4).
@@ -206,12 +278,29 @@ mod tests {
         check("", true);
         // NATS/1.0\r\na: b\r\n\r\n
         check("TkFUUy8xLjANCmE6IGINCg0K", true);
+        // NATS/1.0\r\na: b\nc: d\r\n\r\n
+        check("TkFUUy8xLjANCmE6IGIKYzogZA0KDQo=", true);
+        // NATS/1.0\r\na: b\r\n c\r\n\r\n
+        check("TkFUUy8xLjANCmE6IGINCiBjDQoNCg==", true);
+        // NATS/1.0 503\r\n\r\n
+        check("TkFUUy8xLjAgNTAzDQoNCg==", false);
         // NATS/1.0\r\na: b\rc\r\n\r\n
         check("TkFUUy8xLjANCmE6IGINYw0KDQo=", false);
         // NATS/1.0\r\na: \xff\r\n\r\n
         check("TkFUUy8xLjANCmE6IP8NCg0K", false);
         // NATS/1.0\r\na b: c\r\n\r\n
         check("TkFUUy8xLjANCmEgYjogYw0KDQo=", false);
+    }
+
+    #[test]
+    fn nothing_is_looked_through_twice_until_the_stream_is_made_anew() {
+        let searched = Searched::default();
+        assert_eq!(searched.rest(0, 10), 1..=10);
+        searched.up_to.store(10, Ordering::Relaxed);
+        assert!(searched.rest(4, 10).is_empty());
+        assert_eq!(searched.rest(4, 12), 11..=12);
+        assert_eq!(searched.rest(11, 12), 12..=12);
+        assert_eq!(searched.rest(2, 3), 3..=3);
     }
 
     #[test]

@@ -4,9 +4,10 @@ use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::client::Connection;
+use crate::error::Chain;
 
 /// How long the server keeps a request for messages.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -103,9 +104,13 @@ impl Pull {
             return Pulled::Lost("subscription ended".to_owned());
         };
         self.heard = Instant::now();
-        let Some(status) = message.status else {
-            self.outstanding = self.outstanding.saturating_sub(1);
-            return Pulled::Message(message);
+        let status = match message.status {
+            // A stored message may have a status as well, from whoever published it; it can be settled.
+            Some(status) if message.reply.is_none() => status,
+            Some(_) | None => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                return Pulled::Message(message);
+            }
         };
         match status {
             StatusCode::IDLE_HEARTBEAT => Pulled::Nothing,
@@ -123,19 +128,21 @@ impl Pull {
         }
     }
 
-    /// Stops, and returns what was on its way.
+    /// Stops, and returns what was on its way. Takes at most a second, for the connection may be gone.
     pub(super) async fn close(mut self) -> Vec<Message> {
         let mut rest = Vec::new();
-        if self.subscriber.drain().await.is_err() {
-            return rest;
-        }
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while let Ok(Some(message)) =
-            tokio::time::timeout_at(deadline, self.subscriber.next()).await
-        {
-            if message.status.is_none() {
-                rest.push(message);
+        let draining = async {
+            if let Err(err) = self.subscriber.drain().await {
+                tracing::debug!(error = %Chain(&err), "subscription is not drained; what is here is taken");
             }
+            while let Some(message) = self.subscriber.next().await {
+                if message.reply.is_some() {
+                    rest.push(message);
+                }
+            }
+        };
+        if timeout(Duration::from_secs(1), draining).await.is_err() {
+            tracing::debug!("server did not end the subscription; what comes now comes again");
         }
         rest
     }

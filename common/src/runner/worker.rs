@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_nats::Subject;
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::attempts::{Attempts, Begun};
 use super::outage::Outages;
+use super::poison::Searched;
 use super::received::Received;
 use crate::client::{Client, RequestError};
 use crate::dead_letter::{DeadLetter, Kind};
@@ -23,18 +24,21 @@ use crate::health::Severity;
 use crate::jitter::jitter;
 use crate::listener::{Decision, Handled, Listener};
 use crate::message::{DecodeError, Incoming};
-use crate::metadata::{Metadata, Place};
+use crate::metadata::Metadata;
 use crate::name::{Key, QueueGroup, StreamName};
 use crate::retry::RetryPolicy;
 
 /// How long a message waits that is handed to another replica at shutdown. There is no undelayed nak.
 const HAND_OVER: Duration = Duration::from_millis(100);
-/// How long a message waits that this replica cannot read, before another may have it.
-const HAND_BACK: Duration = Duration::from_secs(5);
-/// How long a message waits whose dead letter could not be stored.
-const DEAD_LETTER_LATER: Duration = Duration::from_secs(30);
-/// How long replicas that know a new channel or form may take to come.
-const ROLLOUT: Duration = Duration::from_hours(1);
+/// The shortest and the longest time after which a message comes again.
+const SPACING: (Duration, Duration) = (Duration::from_millis(10), Duration::from_hours(7 * 24));
+/// How often a message is handed back that this replica cannot read, for another may: for about an hour.
+pub(super) const HAND_BACKS: u32 = 12;
+/// How long a word to the server may wait for a place in the connection's queue.
+const SAY_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why a message is dead whose attempts all began, and of which the last has no end.
+pub(super) const USED_UP: &str = "attempts are used up; the last one ended with its process, or before its dead letter was stored";
 
 /// A listener whose event type is forgotten.
 #[async_trait]
@@ -68,8 +72,14 @@ pub(super) struct Worker {
     pub(super) attempts: Attempts,
     pub(super) outages: Outages,
     pub(super) stop: CancellationToken,
-    /// When this replica first saw what it does not know.
-    pub(super) unknown: Mutex<HashMap<Place, Instant>>,
+    /// How long work may go on after `stop`.
+    pub(super) drain: Duration,
+    /// The streams of the group.
+    pub(super) streams: Arc<[StreamName]>,
+    /// How far it was looked for messages that kill connections.
+    pub(super) searched: Searched,
+    /// A dead letter could not be stored, and until then it will have been tried again.
+    pub(super) unburied: Mutex<Option<Instant>>,
 }
 
 /// How a message left this replica.
@@ -142,14 +152,15 @@ impl Worker {
             return self.nak(&received, HAND_OVER).await;
         };
         let attempt = begun.number;
-        if attempt > self.policy.max_attempts().get() {
-            let reason = "attempts are used up: the last handler never came back".to_owned();
+        let max_attempts = self.policy.max_attempts().get();
+        if attempt > self.attempts.limit(max_attempts) {
+            let reason = USED_UP.to_owned();
             return Box::pin(self.bury(
                 &received,
                 &received.headers,
                 Kind::Exhausted,
                 reason,
-                attempt - 1,
+                max_attempts,
             ))
             .await;
         }
@@ -233,7 +244,7 @@ impl Worker {
             Some(delay) => {
                 let delay = after.unwrap_or(delay);
                 tracing::warn!(attempt, ?delay, %reason, "delivery failed");
-                self.nak(received, delay + jitter(delay / 4)).await
+                self.nak(received, spaced(delay)).await
             }
             None => Box::pin(self.bury(received, headers, Kind::Exhausted, reason, attempt)).await,
         }
@@ -241,25 +252,12 @@ impl Worker {
 
     /// Nobody here knows the channel or the form; a newer replica may.
     async fn unknown(&self, received: &Received, headers: &Headers, reason: String) -> Outcome {
-        let since = {
-            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-            unknown.retain(|_, since| since.elapsed() < 2 * ROLLOUT);
-            *unknown
-                .entry(received.position.place())
-                .or_insert_with(Instant::now)
-        };
-        if since.elapsed() < ROLLOUT {
-            tracing::debug!(%reason, "handed back");
-            return self.nak(received, HAND_BACK).await;
+        if let Some(delay) = hand_back_after(received.deliveries) {
+            tracing::debug!(%reason, ?delay, "handed back");
+            return self.nak(received, delay).await;
         }
-        Box::pin(self.bury(
-            received,
-            headers,
-            Kind::Unknown,
-            reason,
-            received.deliveries,
-        ))
-        .await
+        let attempts = received.deliveries;
+        Box::pin(self.bury(received, headers, Kind::Unknown, reason, attempts)).await
     }
 
     /// Stores the message as a dead letter, and only then takes it from the group.
@@ -282,8 +280,9 @@ impl Worker {
             reason,
             attempts,
         };
-        if !self.store(&letter).await {
-            return self.nak(received, DEAD_LETTER_LATER).await;
+        let delay = bury_again_after(received.deliveries);
+        if !self.store(&letter, delay).await {
+            return self.nak(received, delay).await;
         }
         self.confirm(&received.reply, format!("+TERM {}", kind.as_str()))
             .await;
@@ -293,9 +292,8 @@ impl Worker {
         Outcome::Dead
     }
 
-    /// Whether the dead letter is stored.
-    pub(super) async fn store(&self, letter: &DeadLetter<'_>) -> bool {
-        let part = format!("dead letters of {}", self.group);
+    /// Whether the dead letter is stored. If not, it is tried again after `delay`, here or elsewhere.
+    pub(super) async fn store(&self, letter: &DeadLetter<'_>, delay: Duration) -> bool {
         let DeadLetter {
             channel,
             key,
@@ -304,23 +302,39 @@ impl Worker {
             attempts,
             ..
         } = letter;
-        let stored = tokio::select! {
-            stored = letter.store(&self.client) => stored,
-            () = self.stop.cancelled() => return false,
-        };
-        match stored {
+        match letter.store(&self.client).await {
             Ok(()) => {
                 tracing::error!(channel, key, kind = kind.as_str(), attempts, %reason, "dead letter");
-                self.client.health().clear(&part);
+                self.set_unburied(None);
+                self.client.health().clear(&self.burials());
                 true
             }
             Err(err) => {
                 let message = format!("not stored, originals are kept: {}", Chain(&err));
-                self.client
-                    .health()
-                    .report(&part, Severity::NotReady, message);
+                let health = self.client.health();
+                self.set_unburied(Some(Instant::now() + delay * 2));
+                health.report(&self.burials(), Severity::NotReady, message);
                 false
             }
+        }
+    }
+
+    fn set_unburied(&self, until: Option<Instant>) {
+        *self.unburied.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// The part of the process's health that tells of dead letters.
+    fn burials(&self) -> String {
+        format!("dead letters of {}", self.group)
+    }
+
+    /// Forgets that a dead letter could not be stored, once the message must have come again, and
+    /// another replica have stored it: this one would hear of it again.
+    pub(super) fn forget_unburied(&self) {
+        let mut unburied = self.unburied.lock().unwrap_or_else(PoisonError::into_inner);
+        if unburied.is_some_and(|until| until < Instant::now()) {
+            *unburied = None;
+            self.client.health().clear(&self.burials());
         }
     }
 
@@ -347,16 +361,30 @@ impl Worker {
         Outcome::Returned
     }
 
-    /// Renews the lease of a message.
-    pub(super) async fn renew(&self, reply: &Subject) {
-        self.say(reply, Bytes::from_static(b"+WPI")).await;
+    /// Renews the lease of a message. `false`: that did not get through.
+    pub(super) async fn renew(&self, reply: &Subject) -> bool {
+        self.say(reply, Bytes::from_static(b"+WPI")).await
     }
 
-    async fn say(&self, reply: &Subject, words: Bytes) {
+    /// Whether it is on its way. The queue is full while the server is away, and the message then comes again.
+    async fn say(&self, reply: &Subject, words: Bytes) -> bool {
         let connection = self.client.connection();
-        if let Err(err) = connection.nats.publish(reply.clone(), words).await {
-            tracing::debug!(error = %Chain(&err), "not said; the message comes again");
-            Box::pin(self.client.revive(&connection)).await;
+        let said = timeout(SAY_WITHIN, connection.nats.publish(reply.clone(), words));
+        match said.await {
+            Ok(Ok(())) => true,
+            Ok(Err(err)) => {
+                tracing::debug!(error = %Chain(&err), "not said; the message comes again");
+                // Boxed: a rare path must not make the future of every delivery as large as its own.
+                let revived = timeout(SAY_WITHIN, Box::pin(self.client.revive(&connection)));
+                if revived.await.is_err() {
+                    tracing::debug!("connection is still being rebuilt");
+                }
+                false
+            }
+            Err(_) => {
+                tracing::debug!("not said within {SAY_WITHIN:?}; the message comes again");
+                false
+            }
         }
     }
 
@@ -430,9 +458,68 @@ fn judgement(verdict: Verdict) -> Result<Judgement, String> {
     }
 }
 
+/// How long a failed message waits: a little more than `delay`, so that those which failed together do not return as one.
+pub(super) fn spaced(delay: Duration) -> Duration {
+    let (shortest, longest) = SPACING;
+    let delay = delay.clamp(shortest, longest);
+    delay + jitter(delay / 4)
+}
+
+/// How long to wait for a replica that knows more, 5 s at first and 10 min at last. `None`: there is none.
+///
+/// By the server's count, which survives this process.
+fn hand_back_after(deliveries: u32) -> Option<Duration> {
+    let doublings = deliveries.saturating_sub(1);
+    (doublings < HAND_BACKS).then(|| {
+        let delay = Duration::from_secs(5) * 2_u32.pow(doublings);
+        delay.min(Duration::from_mins(10))
+    })
+}
+
+/// How long to wait after a dead letter could not be stored: so that what the server delivers at
+/// most ([`MAX_DELIVER`](crate::retry::MAX_DELIVER)) lasts for weeks.
+fn bury_again_after(deliveries: u32) -> Duration {
+    match deliveries {
+        0..100 => Duration::from_secs(30),
+        100..500 => Duration::from_mins(10),
+        500.. => Duration::from_hours(1),
+    }
+}
+
 /// Whatever keeps attempts from being counted is nothing that the event is to blame for.
 pub(super) async fn counted<T, E: std::error::Error + 'static>(
     counting: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
     counting.await.map_err(|err| Chain(&err).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::MAX_DELIVER;
+
+    #[test]
+    fn message_is_handed_back_for_an_hour_and_not_often() {
+        let delays: Vec<_> = (1..).map_while(hand_back_after).collect();
+        let hour = Duration::from_hours(1);
+        let total: Duration = delays.iter().sum();
+        assert!(total >= hour && total < hour + hour / 10, "{total:?}");
+        assert_eq!(delays.len(), 12);
+        assert_eq!(hand_back_after(u32::MAX), None);
+    }
+
+    #[test]
+    fn dead_letter_is_tried_for_weeks_before_the_server_gives_up() {
+        let total: Duration = (11..MAX_DELIVER).map(bury_again_after).sum();
+        assert!(total > Duration::from_hours(3 * 7 * 24), "{total:?}");
+    }
+
+    #[test]
+    fn delay_of_a_handler_is_never_none_and_never_too_long() {
+        assert!(spaced(Duration::ZERO) >= Duration::from_millis(10));
+        let longest = spaced(Duration::MAX);
+        assert!(i64::try_from(longest.as_nanos()).is_ok(), "{longest:?}");
+        let second = Duration::from_secs(1);
+        assert!(spaced(second) >= second && spaced(second) < second * 2);
+    }
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -120,6 +121,15 @@ impl StreamInfo {
         )
     }
 
+    /// How long the stream keeps a message. `None`: for ever.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        self.config
+            .get("max_age")
+            .and_then(Value::as_u64)
+            .filter(|nanos| *nanos > 0)
+            .map(Duration::from_nanos)
+    }
+
     /// The most bytes the stream may take. `None`: without limit.
     pub(crate) fn max_bytes(&self) -> Option<u64> {
         self.config
@@ -145,9 +155,9 @@ impl ConsumerInfo {
     }
 
     /// How long a delivered message belongs to its replica.
-    pub(crate) fn lease(&self) -> std::time::Duration {
+    pub(crate) fn lease(&self) -> Duration {
         let nanos = self.config.get("ack_wait").and_then(Value::as_u64);
-        nanos.map_or(super::LEASE, std::time::Duration::from_nanos)
+        nanos.map_or(super::LEASE, Duration::from_nanos)
     }
 
     /// The subjects that are delivered.
