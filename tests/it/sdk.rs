@@ -1,4 +1,5 @@
 //! The SDK against real NATS servers: what is published arrives, is handled once for each group, and what fails is
 //! retried and at last kept.
 
+mod publishing;
 mod settling;
