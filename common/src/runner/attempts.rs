@@ -1,4 +1,5 @@
 use super::received::Received;
+use crate::retry::{MAX_DELIVER, RetryPolicy};
 #[cfg(feature = "sql")]
 use crate::sql::GroupLedger;
 
@@ -53,6 +54,24 @@ impl Attempts {
                 number: ledger.begin_attempt(&received.position).await?,
                 counted: Counted::Yes,
             }),
+        }
+    }
+
+    /// The number of the last attempt that is begun. Beyond it the message is dead: whoever tried it last never came back.
+    pub(super) fn last(
+        &self,
+        #[cfg_attr(
+            not(feature = "sql"),
+            expect(unused_variables, reason = "the server counts")
+        )]
+        policy: &RetryPolicy,
+    ) -> u32 {
+        match self {
+            // Deliveries count those too that were handed back unread, in a rollout or at shutdown: by
+            // them an event would be dead that nobody has tried. The server's own limit is another matter.
+            Self::Server => MAX_DELIVER - 1,
+            #[cfg(feature = "sql")]
+            Self::Database(_) => policy.max_attempts().get(),
         }
     }
 

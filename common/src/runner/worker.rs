@@ -25,7 +25,7 @@ use crate::listener::{Decision, Handled, Listener};
 use crate::message::{DecodeError, Incoming};
 use crate::metadata::{Metadata, Place};
 use crate::name::{Key, QueueGroup, StreamName};
-use crate::retry::RetryPolicy;
+use crate::retry::{MAX_DELIVER, RetryPolicy};
 
 /// How long a message waits that is handed to another replica at shutdown. There is no undelayed nak.
 const HAND_OVER: Duration = Duration::from_millis(100);
@@ -142,8 +142,9 @@ impl Worker {
             return self.nak(&received, HAND_OVER).await;
         };
         let attempt = begun.number;
-        if attempt > self.policy.max_attempts().get() {
-            let reason = "attempts are used up: the last handler never came back".to_owned();
+        if attempt > self.attempts.last(&self.policy) {
+            let reason =
+                "attempts are used up, and what became of the last is not known".to_owned();
             return Box::pin(self.bury(
                 &received,
                 &received.headers,
@@ -248,7 +249,7 @@ impl Worker {
                 .entry(received.position.place())
                 .or_insert_with(Instant::now)
         };
-        if since.elapsed() < ROLLOUT {
+        if since.elapsed() < ROLLOUT && received.deliveries < MAX_DELIVER {
             tracing::debug!(%reason, "handed back");
             return self.nak(received, HAND_BACK).await;
         }
