@@ -1,5 +1,6 @@
 //! The SDK against real NATS servers: what is published arrives, is handled once for each group, and what fails is
 //! retried and at last kept.
 
+mod bad_wire;
 mod publishing;
 mod settling;
