@@ -2,5 +2,6 @@
 //! retried and at last kept.
 
 mod bad_wire;
+mod groups;
 mod publishing;
 mod settling;
