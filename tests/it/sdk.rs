@@ -5,3 +5,4 @@ mod bad_wire;
 mod groups;
 mod publishing;
 mod settling;
+mod topology;
