@@ -3,6 +3,7 @@
 
 mod bad_wire;
 mod groups;
+mod outages;
 mod publishing;
 mod settling;
 mod topology;
