@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::Subject;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::Lanes;
@@ -21,6 +21,8 @@ use crate::topology::{ConsumerInfo, Topology};
 
 /// How long a connection must hold for its losses to be forgotten.
 const LOSSES_WITHIN: Duration = Duration::from_mins(1);
+/// How long shutdown waits for a server that may be away to confirm what it was told.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// How many settled messages are remembered, in case their acknowledgement was lost.
 const REMEMBERED: usize = 4096;
 
@@ -241,7 +243,13 @@ impl Consumer {
         }
         // The server takes acknowledgements in the order they were said: when it has confirmed the last, it has all.
         if let Some(last) = held.last_acked {
-            worker.confirm(&last, "+ACK".to_owned()).await;
+            let confirmed = timeout(LAST_WORD, worker.confirm(&last, "+ACK".to_owned())).await;
+            if confirmed.is_err() {
+                tracing::warn!(
+                    part = self.part(),
+                    "acknowledgements are not confirmed; events may come again"
+                );
+            }
         }
     }
 }
