@@ -7,3 +7,4 @@ mod outages;
 mod publishing;
 mod settling;
 mod topology;
+mod transactional;
