@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::notes::{BANK, Deposited, Withdrawn};
+use crate::scripted::Gate;
 use crate::until;
 
 /// The database of a bank, which is gone with its value: what was applied to which account, in order.
@@ -180,6 +181,7 @@ type Opinion<E> = dyn Fn(&E) -> Result<(), Failure> + Send + Sync;
 /// Enters events, and writes down how often it was asked. Clones share what is written.
 pub struct Teller<E, O> {
     opinion: Arc<Opinion<E>>,
+    gate: Option<Gate>,
     asked: Arc<Mutex<Vec<E>>>,
     order: PhantomData<fn() -> O>,
 }
@@ -188,6 +190,7 @@ impl<E, O> Clone for Teller<E, O> {
     fn clone(&self) -> Self {
         Self {
             opinion: Arc::clone(&self.opinion),
+            gate: self.gate.clone(),
             asked: Arc::clone(&self.asked),
             order: PhantomData,
         }
@@ -207,13 +210,23 @@ impl<E: Entry + Clone, O: Reads> Teller<E, O> {
         Self::with(|_| Ok(()))
     }
 
-    /// Enters what it has no objection to. It has written by then.
+    /// Enters what it has no objection to, and says so after it has written.
     #[must_use]
     pub fn with(opinion: impl Fn(&E) -> Result<(), Failure> + Send + Sync + 'static) -> Self {
         Self {
             opinion: Arc::new(opinion),
+            gate: None,
             asked: Arc::default(),
             order: PhantomData,
+        }
+    }
+
+    /// Enters everything once the gate is open.
+    #[must_use]
+    pub fn behind(gate: &Gate) -> Self {
+        Self {
+            gate: Some(gate.clone()),
+            ..Self::content()
         }
     }
 
@@ -238,6 +251,9 @@ impl<E: Entry + Clone, O: Reads> TransactionalListener for Teller<E, O> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(event.clone());
+        if let Some(gate) = &self.gate {
+            gate.pass().await;
+        }
         let (account, amount) = event.entry();
         sqlx::query("INSERT INTO entries (account, amount) VALUES ($1, $2)")
             .bind(account)

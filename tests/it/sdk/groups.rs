@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use integration_tests::notes::{ARCHIVE, NOTES, Notes, READERS, Written};
+use integration_tests::notes::{ARCHIVE, Erased, NOTES, NextWritten, Notes, READERS, Written};
 use integration_tests::{
     Act, Archivist, Gate, Member, Reader, Replica, Scripted, TestNats, attempts, long_enough_for,
     until,
@@ -90,6 +90,37 @@ async fn events_of_a_page_come_one_after_the_other_and_those_of_others_meanwhile
 }
 
 #[tokio::test]
+async fn events_of_a_page_come_in_order_across_channels() {
+    let nats = TestNats::start().await;
+    let gate = Gate::shut();
+    let written = Scripted::<NextWritten, Reader>::always(Act::AckBehind(gate.clone()));
+    let erased = Scripted::<Erased, Reader>::acks();
+    let replica = Replica::start(&nats, |runner| {
+        runner.listen(written.clone()).listen(erased.clone())
+    })
+    .await;
+    let erase = |page: &str| Erased {
+        page: page.to_owned(),
+    };
+
+    nats.publish(&Written::on("a", 1)).await;
+    nats.publish(&erase("a")).await;
+    nats.publish(&erase("b")).await;
+    erased.until_called(1).await;
+
+    assert_eq!(
+        erased.events(),
+        [erase("b")],
+        "erased before it was written"
+    );
+    gate.open();
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(written.calls().len(), 1);
+    assert_eq!(erased.events(), [erase("b"), erase("a")]);
+    replica.stop().await;
+}
+
+#[tokio::test]
 async fn no_more_is_handled_at_once_than_was_said_and_little_is_fetched_ahead() {
     let nats = TestNats::start().await;
     let gate = Gate::shut();
@@ -162,6 +193,10 @@ async fn what_a_vanished_replica_had_comes_to_another_when_the_lease_is_over() {
         nats.publish(event).await;
     }
     hangs.until_called(5).await;
+    nats.until_consumer(NOTES, READERS, "has given away all", |state| {
+        state.unsettled == 10
+    })
+    .await;
     let listener = Scripted::<Written, Reader>::acks();
     let heir = Replica::of(&nats, &listener).await;
     assert!(listener.calls().is_empty(), "what is held was given away");

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{ConnectError, JetStreamPublisher, PublishError, Stored, build_client};
-use integration_tests::notes::{NOTES, Notes, READERS, Written};
+use integration_tests::notes::{
+    ARCHIVE, Erased, NOTES, NextNotes, NextWritten, Notes, READERS, Written,
+};
 use integration_tests::{
-    Act, Cable, Gate, Reader, Replica, Scripted, TestNats, long_enough_for, until, until_within,
+    Act, Archivist, Cable, Gate, Reader, Replica, Scripted, TestNats, long_enough_for, until,
+    until_within,
 };
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -311,4 +314,66 @@ async fn shutdown_while_the_server_is_away_does_not_wait_for_it() {
 
     let took = began.elapsed();
     assert!(took < Duration::from_secs(12), "{took:?}");
+}
+
+/// Lets the stream forget all but its last message, as age does.
+async fn forget_all_but_the_last(nats: &TestNats) {
+    nats.set_stream("NOTES", "discard", json!("old")).await;
+    nats.set_stream("NOTES", "max_msgs", json!(1)).await;
+    nats.set_stream("NOTES", "max_msgs", json!(-1)).await;
+    nats.set_stream("NOTES", "discard", json!("new")).await;
+}
+
+#[tokio::test]
+async fn events_that_nobody_has_read_before_they_aged_out_are_missed_loudly() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    for line in 1..=3 {
+        nats.publish(&Written::on("p", line)).await;
+    }
+    forget_all_but_the_last(&nats).await;
+
+    let gate = Gate::shut();
+    let listener = Scripted::<Written, Reader>::always(Act::AckBehind(gate.clone()));
+    let client = nats.connect("late").await;
+    let replica = Replica::begin(&client, |runner| runner.listen(listener.clone()));
+
+    replica
+        .until_not_ready("events after 0 are unacknowledged and the stream begins at 3")
+        .await;
+    gate.open();
+    listener.until_done(1).await;
+    assert_eq!(listener.events(), [Written::on("p", 3)]);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn what_aged_out_on_channels_of_others_keeps_nobody_from_being_ready() {
+    let nats = TestNats::start().await;
+    nats.provision::<NextNotes>().await;
+    let archivist = Scripted::<NextWritten, Archivist>::acks();
+    let replica = Replica::of(&nats, &archivist).await;
+    nats.publish(&Written::on("p", 1)).await;
+    nats.until_caught_up(NOTES, ARCHIVE).await;
+    replica.stop().await;
+    for page in ["p", "q", "r"] {
+        let page = page.to_owned();
+        nats.publish(&Erased { page }).await;
+    }
+    forget_all_but_the_last(&nats).await;
+
+    let replica = Replica::of(&nats, &archivist).await;
+
+    // What was whose nobody can know, and a process that is never ready is no help.
+    until("somebody has looked at the stream", async || {
+        let troubles = replica.troubles();
+        if troubles.contains("unless they were others'") {
+            Ok(())
+        } else {
+            Err(troubles)
+        }
+    })
+    .await;
+    assert!(replica.client().health().is_ready());
+    replica.stop().await;
 }

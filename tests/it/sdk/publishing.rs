@@ -142,6 +142,23 @@ async fn receipt_names_the_place_in_the_stream() {
 }
 
 #[tokio::test]
+async fn event_of_a_million_bytes_arrives_whole() {
+    let nats = TestNats::start().await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = Replica::of(&nats, &listener).await;
+    let long = Written {
+        text: "x".repeat(1_000_000),
+        ..Written::on("p", 1)
+    };
+
+    nats.publish(&long).await;
+
+    nats.until_caught_up(NOTES, READERS).await;
+    assert!(listener.events() == [long], "it was changed on its way");
+    replica.stop().await;
+}
+
+#[tokio::test]
 async fn event_whose_acknowledgement_was_lost_is_sent_again_and_stored_once() {
     let nats = TestNats::start().await;
     nats.provision::<Notes>().await;

@@ -10,7 +10,7 @@ use integration_tests::notes::{
     ACCOUNTS, ARCHIVE, BANK, Bank, Deposited, NOTES, READERS, Withdrawn, Written,
 };
 use integration_tests::{
-    Act, Archivist, Cable, EveryVersion, Ledger, Letter, NewestOnly, Reader, Reads, Replica,
+    Act, Archivist, Cable, EveryVersion, Gate, Ledger, Letter, NewestOnly, Reader, Reads, Replica,
     Scripted, Teller, TestNats, attempts, long_enough_for, until,
 };
 use tokio_util::sync::CancellationToken;
@@ -330,6 +330,40 @@ async fn attempts_are_counted_in_the_database_and_the_last_is_a_dead_letter() {
     assert_eq!(letter.reason, "handler panicked: ink everywhere");
     assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
     second.stop().await;
+}
+
+#[tokio::test]
+async fn event_that_ends_every_process_is_dead_lettered_at_last() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    nats.provision::<Bank>().await;
+    nats.set_lease(ACCOUNTS, BANK, Duration::from_millis(500))
+        .await;
+    nats.publish(&deposit(1, 70)).await;
+    let deposits = Teller::<Deposited, EveryVersion>::behind(&Gate::shut());
+
+    // The first delivery costs no write, and so is not counted.
+    for process in 1..=3 {
+        let database = ledger.reopen().await;
+        let set_up = tellers_with(&database, deposits.clone());
+        let replica = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
+        until("it is tried", async || {
+            let asked = deposits.asked().len();
+            if asked == process { Ok(()) } else { Err(asked) }
+        })
+        .await;
+        replica.vanish();
+    }
+    let set_up = tellers_with(ledger.database(), deposits.clone());
+    let last = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(
+        (letter.kind.as_str(), letter.attempts),
+        ("attempts-exhausted", 2)
+    );
+    assert_eq!(deposits.asked().len(), 3, "it was tried once more");
+    last.stop().await;
 }
 
 #[tokio::test]
