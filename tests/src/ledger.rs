@@ -6,7 +6,7 @@ use common::{Database, Failure, Order, QueueGroup, TransactionalListener, Tx};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::notes::{BANK, Deposited, Withdrawn};
+use crate::notes::{BANK, Deposited, READERS, Withdrawn, Written};
 use crate::scripted::Gate;
 use crate::until;
 
@@ -135,21 +135,36 @@ async fn open(url: &str) -> Database {
     database
 }
 
-/// An event of a bank, as an entry.
+/// An event as an entry.
 pub trait Entry: common::Event {
+    /// Who enters it.
+    const GROUP: QueueGroup;
+
     /// Of which account, and how much.
     fn entry(&self) -> (&str, i64);
 }
 
 impl Entry for Deposited {
+    const GROUP: QueueGroup = BANK;
+
     fn entry(&self) -> (&str, i64) {
         (&self.account, self.amount)
     }
 }
 
 impl Entry for Withdrawn {
+    const GROUP: QueueGroup = BANK;
+
     fn entry(&self) -> (&str, i64) {
         (&self.account, -self.amount)
+    }
+}
+
+impl Entry for Written {
+    const GROUP: QueueGroup = READERS;
+
+    fn entry(&self) -> (&str, i64) {
+        (&self.page, self.line.into())
     }
 }
 
@@ -243,7 +258,7 @@ impl<E: Entry + Clone, O: Reads> Teller<E, O> {
 impl<E: Entry + Clone, O: Reads> TransactionalListener for Teller<E, O> {
     type Event = E;
 
-    const QUEUE_GROUP: QueueGroup = BANK;
+    const QUEUE_GROUP: QueueGroup = E::GROUP;
     const ORDER: Order = O::ORDER;
 
     async fn apply(&self, event: E, tx: &mut Tx<'_>) -> Result<(), Failure> {

@@ -116,6 +116,36 @@ async fn event_that_comes_twice_is_applied_once() {
 }
 
 #[tokio::test]
+async fn event_without_a_version_is_known_by_its_source_and_id() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let teller = Teller::<Written, EveryVersion>::content();
+    let replica = Replica::start(&nats, |runner| {
+        runner.listen_in(ledger.database(), teller.clone())
+    })
+    .await;
+    let line = |number: u32| serde_json::to_vec(&Written::on("a", number)).unwrap();
+
+    for (source, id, number) in [
+        ("/writers", "1", 1),
+        ("/writers", "1", 1),
+        ("/writers", "2", 2),
+        ("/others", "1", 3),
+        ("/others", "1", 3),
+        ("/writers", "1", 1),
+    ] {
+        let headers = [("ce-source", source), ("ce-id", id)];
+        nats.put_with("note:written.a", &headers, line(number))
+            .await;
+    }
+
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(ledger.entries("a").await, [1, 2, 3]);
+    assert_eq!(teller.asked().len(), 3);
+    replica.stop().await;
+}
+
+#[tokio::test]
 async fn two_replicas_apply_every_version_once_and_in_order() {
     let nats = TestNats::start().await;
     let ledger = Ledger::new().await;
