@@ -12,7 +12,7 @@ mod config;
 mod provision;
 
 pub use provision::{Change, Pruning};
-pub(crate) use provision::{ConsumerInfo, StreamInfo};
+pub(crate) use provision::{ConsumerInfo, StreamInfo, StreamState};
 
 /// How long a stream keeps an event: 30 days.
 pub(crate) const MAX_AGE: Duration = Duration::from_hours(30 * 24);

@@ -1,4 +1,10 @@
 //! The SDK against real NATS servers: what is published arrives, is handled once for each group, and what fails is
 //! retried and at last kept.
 
+mod bad_wire;
+mod groups;
+mod outages;
+mod publishing;
 mod settling;
+mod topology;
+mod transactional;

@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The way between clients and a server, which can be cut and mended.
@@ -13,11 +15,24 @@ pub struct Cable {
     _listening: AbortOnDropHandle<()>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Whole,
-    Cut,
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    /// How often it was cut: what was made before the last time is gone, however soon it is mended.
+    cuts: u64,
+    passes: Passes,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Passes {
+    #[default]
+    Everything,
+    /// What the server says stays on the way.
+    WhatClientsSay,
+    Nothing,
+}
+
+/// As much as is passed on at once.
+const CHUNK: usize = 64 * 1024;
 
 impl Cable {
     /// Lays one to the server at this address.
@@ -26,11 +41,20 @@ impl Cable {
     ///
     /// If no port is free.
     pub async fn to(url: &str) -> Self {
+        Self::long(url, Duration::ZERO).await
+    }
+
+    /// Lays one on which everything is so long on its way, there as well as back.
+    ///
+    /// # Panics
+    ///
+    /// If no port is free.
+    pub async fn long(url: &str, delay: Duration) -> Self {
         let server = url.strip_prefix("nats://").unwrap_or(url).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("nats://{}", listener.local_addr().unwrap());
-        let state = Arc::new(watch::Sender::new(State::Whole));
-        let listening = tokio::spawn(listen(listener, server, Arc::clone(&state)));
+        let state = Arc::new(watch::Sender::<State>::default());
+        let listening = tokio::spawn(listen(listener, server, Arc::clone(&state), delay));
         Self {
             url,
             state,
@@ -44,38 +68,90 @@ impl Cable {
         &self.url
     }
 
-    /// Cuts every connection, and makes none until [`mend`](Self::mend).
+    /// Cuts every connection, and makes none until [`mend`](Self::mend). What is on its way is lost.
     pub fn cut(&self) {
-        self.state.send_replace(State::Cut);
+        self.state.send_modify(|state| {
+            state.cuts += 1;
+            state.passes = Passes::Nothing;
+        });
     }
 
-    /// Makes connections again.
+    /// Lets the server hear everything, and nobody hear the server, until [`mend`](Self::mend).
+    pub fn mute(&self) {
+        self.pass(Passes::WhatClientsSay);
+    }
+
+    /// Makes connections again, and passes everything on.
     pub fn mend(&self) {
-        self.state.send_replace(State::Whole);
+        self.pass(Passes::Everything);
+    }
+
+    fn pass(&self, passes: Passes) {
+        self.state.send_modify(|state| state.passes = passes);
     }
 }
 
-async fn listen(listener: TcpListener, server: String, state: Arc<watch::Sender<State>>) {
+async fn listen(
+    listener: TcpListener,
+    server: String,
+    state: Arc<watch::Sender<State>>,
+    delay: Duration,
+) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        let mut state = state.subscribe();
-        if *state.borrow() == State::Cut {
+        let mut cut = state.subscribe();
+        let State { cuts, passes } = *cut.borrow();
+        if passes == Passes::Nothing {
             continue;
         }
-        let server = server.clone();
+        let (server, heard) = (server.clone(), state.subscribe());
         tokio::spawn(async move {
-            let through = pass_on(client, &server);
+            let through = pass_on(client, &server, heard, delay);
             tokio::select! {
+                biased;
+                _ = cut.wait_for(|state| state.cuts > cuts) => (),
                 () = through => (),
-                _ = state.wait_for(|state| *state == State::Cut) => (),
             }
         });
     }
 }
 
-async fn pass_on(mut client: TcpStream, server: &str) {
-    if let Ok(mut server) = TcpStream::connect(server).await {
-        // However it ends, it ends for both.
-        let _ = copy_bidirectional(&mut client, &mut server).await;
+async fn pass_on(
+    mut client: TcpStream,
+    server: &str,
+    heard: watch::Receiver<State>,
+    delay: Duration,
+) {
+    let Ok(mut server) = TcpStream::connect(server).await else {
+        return;
+    };
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    // However one of them ends, it ends for both.
+    tokio::select! {
+        () = carry(from_client, to_server, delay, None) => (),
+        () = carry(from_server, to_client, delay, Some(heard)) => (),
+    }
+}
+
+/// Passes on one way, and nothing while `heard` says that the cable is mute.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    delay: Duration,
+    mut heard: Option<watch::Receiver<State>>,
+) {
+    let mut chunk = vec![0; CHUNK];
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        sleep(delay).await; // the length of the cable
+        if let Some(heard) = &mut heard {
+            // The sender outlives every connection.
+            let _ = heard
+                .wait_for(|state| state.passes != Passes::WhatClientsSay)
+                .await;
+        }
+        if to.write_all(&chunk[..read]).await.is_err() {
+            return;
+        }
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod cable;
+mod ledger;
 mod nats;
 pub mod notes;
 mod replica;
@@ -17,6 +18,7 @@ mod until;
 mod wire;
 
 pub use cable::Cable;
+pub use ledger::{Entry, EveryVersion, Ledger, Lock, NewestOnly, Reads, Teller};
 pub use nats::{ConsumerState, Letter, Message, TestNats};
 pub use replica::{CREATE, Replica, attempts};
 pub use scripted::{Act, Archivist, Banker, Call, Gate, HastyReader, Member, Reader, Scripted};

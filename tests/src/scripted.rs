@@ -88,7 +88,7 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         // The sender is here.
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }

@@ -37,6 +37,8 @@ pub struct JetStreamPublisher {
     client: Client,
 }
 
+type Encoded = Result<Outgoing, PublishError>;
+
 /// Where the server stored an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stored {
@@ -85,21 +87,12 @@ impl JetStreamPublisher {
         &self,
         events: impl IntoIterator<Item = &'e E>,
     ) -> Vec<Result<Stored, PublishError>> {
-        let outgoing: Vec<_> = events
-            .into_iter()
-            .map(|event| Outgoing::encode(event, &Headers::new()))
-            .collect();
-        let mut chains: HashMap<Key, Vec<(usize, Outgoing)>> = HashMap::new();
+        let mut chains: HashMap<Key, Vec<(usize, Encoded)>> = HashMap::new();
         let mut results: Vec<Option<Result<Stored, PublishError>>> = Vec::new();
-        for (at, outgoing) in outgoing.into_iter().enumerate() {
-            match outgoing {
-                Ok(outgoing) => {
-                    let chain = chains.entry(outgoing.key.clone()).or_default();
-                    chain.push((at, outgoing));
-                    results.push(None);
-                }
-                Err(err) => results.push(Some(Err(err))),
-            }
+        for (at, event) in events.into_iter().enumerate() {
+            let encoded = Outgoing::encode(event, &Headers::new());
+            chains.entry(event.key()).or_default().push((at, encoded));
+            results.push(None);
         }
         let mut sent = stream::iter(chains.into_values().map(|chain| self.send_chain(chain)))
             .buffer_unordered(WINDOW);
@@ -114,17 +107,17 @@ impl JetStreamPublisher {
     /// Sends events of one key, in order, up to the first that fails.
     async fn send_chain(
         &self,
-        chain: Vec<(usize, Outgoing)>,
+        chain: Vec<(usize, Encoded)>,
     ) -> Vec<(usize, Result<Stored, PublishError>)> {
         let mut results = Vec::with_capacity(chain.len());
         let mut failed = false;
-        for (at, outgoing) in chain {
-            let result = if failed {
-                Err(PublishError::AfterFailure {
+        for (at, encoded) in chain {
+            let result = match encoded {
+                Ok(outgoing) if failed => Err(PublishError::AfterFailure {
                     subject: outgoing.subject(),
-                })
-            } else {
-                self.send(&outgoing, None).await
+                }),
+                Ok(outgoing) => self.send(&outgoing, None).await,
+                Err(err) => Err(err),
             };
             failed |= result.is_err();
             results.push((at, result));

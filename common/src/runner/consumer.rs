@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_nats::Subject;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{
+    Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout, timeout_at,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::Lanes;
@@ -271,7 +273,13 @@ impl Consumer {
         }
         // The server takes acknowledgements in the order they were said: when it has confirmed the last, it has all.
         if let Some(last) = held.last_acked {
-            worker.confirm(&last, "+ACK".to_owned()).await;
+            let confirmed = timeout(LAST_WORDS, worker.confirm(&last, "+ACK".to_owned())).await;
+            if confirmed.is_err() {
+                tracing::warn!(
+                    part = self.part(),
+                    "acknowledgements are not confirmed; events may come again"
+                );
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::error::Chain;
 use crate::health::Severity;
 use crate::name::{Schedules, StreamName};
-use crate::topology::{ConsumerInfo, DEAD_LETTERS, StreamInfo};
+use crate::topology::{ConsumerInfo, DEAD_LETTERS, StreamInfo, StreamState};
 
 use super::worker::Worker;
 
@@ -19,20 +19,21 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(super) async fn monitor(worker: Arc<Worker>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut settled = Settled::default();
     loop {
         tokio::select! {
             _ = ticks.tick() => (),
             () = worker.stop.cancelled() => return,
         }
         worker.forget_unburied();
-        if let Err(reason) = look(&worker).await {
+        if let Err(reason) = look(&worker, &mut settled).await {
             // Who binds the consumer says so too, and louder.
             tracing::debug!(stream = %worker.stream, reason, "stream could not be looked at");
         }
     }
 }
 
-async fn look(worker: &Worker) -> Result<(), String> {
+async fn look(worker: &Worker, settled: &mut Settled) -> Result<(), String> {
     let api = |err| Chain(&err).to_string();
     let Worker {
         client,
@@ -50,17 +51,45 @@ async fn look(worker: &Worker) -> Result<(), String> {
         return Ok(());
     };
     let part = format!("floor of {group} on {stream}");
-    let floor = consumer.ack_floor.stream_seq;
-    if may_have_aged_out(*stream, floor, info.state.first_seq) {
-        let first = info.state.first_seq;
+    let StreamState {
+        first_seq: first,
+        last_seq: last,
+        ..
+    } = info.state;
+    let floor = settled.floor(consumer.ack_floor.stream_seq);
+    let waits = consumer.num_pending > 0 || consumer.num_ack_pending > 0;
+    if may_have_aged_out(*stream, floor, first) {
+        let (severity, doubt) = if waits {
+            (Severity::NotReady, "")
+        } else {
+            // Who begins when nothing waits cannot know whose they were.
+            (Severity::Warning, ", unless they were others'")
+        };
         let message = format!(
-            "events after {floor} are unacknowledged and the stream begins at {first}: some may have aged out unread"
+            "events after {floor} are unacknowledged and the stream begins at {first}: some may have aged out unread{doubt}"
         );
-        health.report(&part, Severity::NotReady, message);
+        health.report(&part, severity, message);
     } else {
         health.clear(&part);
     }
+    settled.note(last, waits);
     Ok(())
+}
+
+/// Up to where a group has settled what was meant for it. The server's floor is its last own event: it stays behind
+/// while the stream grows, and ages, by those of other channels.
+#[derive(Debug, Default)]
+struct Settled(u64);
+
+impl Settled {
+    fn floor(&self, server: u64) -> u64 {
+        self.0.max(server)
+    }
+
+    /// Notes the end of the stream, and whether something before it waited afterwards.
+    fn note(&mut self, last: u64, waits: bool) {
+        self.0 = if waits { self.0.min(last) } else { last };
+    }
 }
 
 /// Warns of a stream that is nearly full.
@@ -114,5 +143,17 @@ mod tests {
         assert!(!may_have_aged_out(stream, 0, 1), "nothing read yet");
         assert!(!may_have_aged_out(stream, 9, 10), "all read");
         assert!(may_have_aged_out(stream, 8, 10), "9 is gone");
+    }
+
+    #[test]
+    fn what_is_settled_goes_on_with_the_stream_while_nothing_waits() {
+        let mut settled = Settled::default();
+        assert_eq!(settled.floor(7), 7);
+        settled.note(9, false);
+        assert_eq!(settled.floor(7), 9);
+        settled.note(12, true);
+        assert_eq!(settled.floor(7), 9);
+        settled.note(3, true);
+        assert_eq!(settled.floor(0), 3, "the stream was created again");
     }
 }

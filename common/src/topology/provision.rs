@@ -95,6 +95,7 @@ pub(crate) struct StreamInfo {
 pub(crate) struct StreamState {
     pub(crate) bytes: u64,
     pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
 }
 
 /// A consumer, as the server tells of it.
@@ -104,6 +105,7 @@ pub(crate) struct ConsumerInfo {
     pub(crate) delivered: SequencePair,
     pub(crate) ack_floor: SequencePair,
     pub(crate) num_ack_pending: u64,
+    pub(crate) num_pending: u64,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

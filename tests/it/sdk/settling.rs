@@ -1,10 +1,17 @@
 //! What becomes of an event by what its handler says.
 
+use std::collections::BTreeSet;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::Event as _;
-use integration_tests::notes::{NOTES, READERS, Written};
-use integration_tests::{Reader, Replica, Scripted, TestNats, attempts};
+use common::{Event as _, Headers, RetryPolicy};
+use integration_tests::notes::{NOTES, Notes, READERS, Written};
+use integration_tests::{
+    Act, HastyReader, Member, Reader, Replica, Scripted, TestNats, attempts, long_enough_for,
+};
+use jiff::Timestamp;
 
 #[tokio::test]
 async fn acknowledged_event_is_settled_and_does_not_come_again() {
@@ -48,4 +55,204 @@ async fn failed_event_comes_again_after_growing_delays_until_it_succeeds() {
     }
     assert!(nats.dead_letters().await.is_empty());
     replica.stop().await;
+}
+
+#[tokio::test]
+async fn retry_after_is_neither_earlier_nor_as_the_policy_would_have_it() {
+    let nats = TestNats::start().await;
+    let asked = Duration::from_millis(200);
+    let listener = Scripted::<Written, Reader>::new(move |_, metadata| {
+        if metadata.attempt() == 1 {
+            Act::RetryAfter(asked)
+        } else {
+            Act::Ack
+        }
+    });
+    let minutes = Duration::from_mins(5);
+    let policy = RetryPolicy::new(NonZeroU32::MIN.saturating_add(2), minutes, minutes);
+    let replica = Replica::start(&nats, |runner| {
+        runner.listen(listener.clone()).retry(policy)
+    })
+    .await;
+
+    nats.publish(&Written::on("p", 1)).await;
+
+    let calls = listener.until_called(2).await;
+    let waited = calls[1].began - calls[0].ended.unwrap();
+    assert!(waited >= asked, "{waited:?}");
+    assert_eq!(calls[1].metadata.attempt(), 2);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn event_that_asks_again_and_again_is_dead_lettered_too() {
+    let nats = TestNats::start().await;
+    let soon = Act::RetryAfter(Duration::from_millis(1));
+    let listener = Scripted::<Written, Reader>::always(soon);
+    let replica = Replica::of(&nats, &listener).await;
+
+    nats.publish(&Written::on("p", 1)).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(letter.kind, "attempts-exhausted");
+    assert_eq!(letter.attempts, 3);
+    assert_eq!(listener.calls().len(), 3);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn rejected_event_is_dead_lettered_whole_and_not_tried_again() {
+    let nats = TestNats::start().await;
+    let listener =
+        Scripted::<Written, Reader>::always(Act::Reject("no page „p“ in 100 % of books"));
+    let replica = Replica::of(&nats, &listener).await;
+    let before = Timestamp::now();
+
+    let headers = Headers::new().with("tenant", "Käse").unwrap();
+    let event = Written::on("p", 1);
+    let publisher = nats.publisher();
+    let stored = publisher.publish_with(&event, &headers).await.unwrap();
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(letter.subject, "dead-letter.readers.note:written.p");
+    assert_eq!(letter.kind, "rejected");
+    assert_eq!(letter.reason, "no page „p“ in 100 % of books");
+    assert_eq!(letter.attempts, 1);
+    assert_eq!(letter.origin, ("NOTES".to_owned(), stored.sequence));
+    assert_eq!(letter.body, None);
+    let original = nats.stored("NOTES", "note:written.*").await.remove(0);
+    assert_eq!(letter.payload, original.payload);
+    let kept = |name: &str| !name.starts_with("Nats-");
+    let mut expected = original.headers;
+    expected.retain(|name, _| kept(name));
+    let mut found = letter.headers;
+    found.retain(|name, _| kept(name));
+    assert_eq!(found, expected, "headers of the original");
+    let record = nats.stored("DEAD_LETTERS", ">").await.remove(0);
+    for name in ["dead-letter-stored-at", "dead-letter-at"] {
+        let at: Timestamp = record.header(name).unwrap().parse().unwrap();
+        assert!(at >= before && at <= Timestamp::now(), "{name}: {at}");
+    }
+    nats.until_caught_up(NOTES, READERS).await;
+    long_enough_for("another attempt", Duration::from_millis(200)).await;
+    assert_eq!(listener.calls().len(), 1);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn panic_is_a_failed_attempt_and_the_last_one_a_dead_letter() {
+    let nats = TestNats::start().await;
+    let listener = Scripted::<Written, Reader>::new(|event, _| match event.page.as_str() {
+        "bad" => Act::Panic("ink is out"),
+        _ => Act::Ack,
+    });
+    let replica = Replica::of(&nats, &listener).await;
+
+    nats.publish(&Written::on("bad", 1)).await;
+    nats.publish(&Written::on("good", 1)).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(letter.kind, "attempts-exhausted");
+    assert_eq!(letter.reason, "handler panicked: ink is out");
+    assert_eq!(letter.attempts, 3);
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(attempts_at("bad", &listener), [1, 2, 3]);
+    assert_eq!(attempts_at("good", &listener), [1]);
+    assert!(
+        replica.client().health().is_ready(),
+        "a panic is the event's trouble"
+    );
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn event_that_always_fails_is_dead_lettered_after_its_last_attempt_with_the_last_reason() {
+    let nats = TestNats::start().await;
+    let listener = Scripted::<Written, Reader>::new(|_, metadata| match metadata.attempt() {
+        1 | 2 => Act::Fail("not yet"),
+        _ => Act::Fail("never"),
+    });
+    let replica = Replica::of(&nats, &listener).await;
+
+    let stored = nats.publish(&Written::on("p", 1)).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(letter.kind, "attempts-exhausted");
+    assert_eq!(letter.reason, "never");
+    assert_eq!(letter.attempts, 3);
+    assert_eq!(letter.origin, ("NOTES".to_owned(), stored.sequence));
+    assert_eq!(attempts_at("p", &listener), [1, 2, 3]);
+    nats.until_caught_up(NOTES, READERS).await;
+    replica.stop().await;
+    assert_eq!(nats.dead_letters().await.len(), 1);
+}
+
+#[tokio::test]
+async fn handler_that_never_comes_back_is_stopped_at_its_deadline_and_has_failed() {
+    let nats = TestNats::start().await;
+    let listener = Scripted::<Written, HastyReader>::new(|event, _| match event.page.as_str() {
+        "bad" => Act::Hang,
+        _ => Act::Ack,
+    });
+    let replica = Replica::of(&nats, &listener).await;
+
+    nats.publish(&Written::on("bad", 1)).await;
+    nats.publish(&Written::on("good", 1)).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(letter.kind, "attempts-exhausted");
+    assert_eq!(letter.reason, "handler was stopped after 100ms");
+    assert_eq!(letter.attempts, 3);
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(attempts_at("bad", &listener), [1, 2, 3]);
+    assert_eq!(attempts_at("good", &listener), [1]);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn outage_costs_no_attempt_stops_the_fetching_and_shows_in_readiness() {
+    let nats = TestNats::start().await;
+    let away = Arc::new(AtomicBool::new(true));
+    let is_away = Arc::clone(&away);
+    let listener = Scripted::<Written, Reader>::new(move |_, _| {
+        if is_away.load(Ordering::SeqCst) {
+            Act::Unavailable("the shelf is away")
+        } else {
+            Act::Ack
+        }
+    });
+    nats.provision::<Notes>().await;
+    for page in 0..50 {
+        nats.publish(&Written::on(&format!("p{page}"), 1)).await;
+    }
+    let client = nats.connect("replica").await;
+    let concurrency = NonZeroUsize::MIN.saturating_add(1);
+    let replica = Replica::begin(&client, |runner| {
+        runner.listen(listener.clone()).concurrency(concurrency)
+    });
+
+    // More tries than the policy has attempts.
+    let calls = listener.until_called(8).await;
+    replica.until_not_ready("the shelf is away").await;
+    let tried: BTreeSet<_> = calls.iter().map(|call| &call.event.page).collect();
+    assert!(tried.len() <= 2, "an outage was tried out on {tried:?}");
+    let state = nats.consumer(NOTES, READERS).await.unwrap();
+    assert!(state.unsettled <= 4, "fetched on: {state:?}");
+    assert_eq!(state.redelivered, 0, "handed back instead of kept");
+    away.store(false, Ordering::SeqCst);
+
+    nats.until_caught_up(NOTES, READERS).await;
+    replica.until_ready().await;
+    let calls = listener.calls();
+    assert!(calls.iter().all(|call| call.metadata.attempt() == 1));
+    let handled: BTreeSet<_> = calls.iter().map(|call| &call.event.page).collect();
+    assert_eq!(handled.len(), 50);
+    assert!(nats.dead_letters().await.is_empty());
+    replica.stop().await;
+}
+
+fn attempts_at<M: Member>(page: &str, listener: &Scripted<Written, M>) -> Vec<u32> {
+    let calls = listener.calls();
+    let of_page = calls.iter().filter(|call| call.event.page == page);
+    of_page.map(|call| call.metadata.attempt()).collect()
 }

@@ -141,6 +141,18 @@ impl TestNats {
             .collect()
     }
 
+    /// How many messages are in a stream.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such stream.
+    pub async fn stream_messages(&self, stream: StreamName) -> u64 {
+        let info = self
+            .tell(&format!("STREAM.INFO.{stream}"), &json!({}))
+            .await;
+        info["state"]["messages"].as_u64().unwrap()
+    }
+
     /// How a group stands on a stream. `None`: it has no consumer there.
     ///
     /// # Panics

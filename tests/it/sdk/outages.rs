@@ -1,0 +1,379 @@
+//! What is away for a while: the server, the way to it, the stream of dead letters. Nothing is lost, and whoever
+//! looks at readiness is told.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{ConnectError, JetStreamPublisher, PublishError, Stored, build_client};
+use integration_tests::notes::{
+    ARCHIVE, Erased, NOTES, NextNotes, NextWritten, Notes, READERS, Written,
+};
+use integration_tests::{
+    Act, Archivist, Cable, Gate, Reader, Replica, Scripted, TestNats, long_enough_for, until,
+    until_within,
+};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+const LEASE: Duration = Duration::from_secs(1);
+
+/// Publishes one event after the other, on ten pages in turn.
+struct Load {
+    published: Arc<AtomicUsize>,
+    publishing: JoinHandle<Vec<Result<Stored, PublishError>>>,
+}
+
+impl Load {
+    fn of(publisher: JetStreamPublisher, events: Vec<Written>) -> Self {
+        let published = Arc::new(AtomicUsize::new(0));
+        let so_far = Arc::clone(&published);
+        let publishing = tokio::spawn(async move {
+            let mut results = Vec::new();
+            for chunk in events.chunks(10) {
+                results.extend(publisher.publish_all(chunk).await);
+                so_far.fetch_add(chunk.len(), Ordering::Relaxed);
+            }
+            results
+        });
+        Self {
+            published,
+            publishing,
+        }
+    }
+
+    async fn until(&self, events: usize) {
+        until("there is some load", async || {
+            let published = self.published.load(Ordering::Relaxed);
+            if published >= events {
+                Ok(())
+            } else {
+                Err(published)
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn server_that_is_killed_under_load_loses_nothing() {
+    let nats = TestNats::alone().await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let twin = listener.twin();
+    let replicas = [
+        Replica::of(&nats, &listener).await,
+        Replica::of(&nats, &twin).await,
+    ];
+    nats.set_lease(NOTES, READERS, LEASE).await;
+    let events: Vec<_> = (0..1500)
+        .map(|n| Written::on(&format!("p{}", n % 10), n))
+        .collect();
+
+    let load = Load::of(nats.publisher(), events.clone());
+    for kill in 1..=3 {
+        load.until(kill * 300).await;
+        nats.server().kill().await;
+        nats.server().restart().await;
+    }
+
+    for result in load.publishing.await.unwrap() {
+        result.unwrap();
+    }
+    nats.until_caught_up(NOTES, READERS).await;
+    let stored = nats.stored("NOTES", ">").await;
+    assert_eq!(stored.len(), events.len(), "each is stored once");
+    let handled: BTreeSet<_> = [listener.events(), twin.events()]
+        .concat()
+        .into_iter()
+        .map(|written| written.line)
+        .collect();
+    assert_eq!(handled.len(), events.len());
+    assert!(nats.dead_letters().await.is_empty());
+    for replica in replicas {
+        replica.until_ready().await;
+        replica.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn handler_that_runs_through_a_restart_of_the_server_is_called_once() {
+    let nats = TestNats::alone().await;
+    nats.provision::<Notes>().await;
+    nats.set_lease(NOTES, READERS, LEASE).await;
+    let gate = Gate::shut();
+    let listener = Scripted::<Written, Reader>::always(Act::AckBehind(gate.clone()));
+    let replica = Replica::of(&nats, &listener).await;
+    nats.publish(&Written::on("p", 1)).await;
+    nats.publish(&Written::on("p", 2)).await;
+    listener.until_called(1).await;
+
+    nats.server().kill().await;
+    replica.until_not_ready("connection lost").await;
+    nats.server().restart().await;
+    replica.until_ready().await;
+    long_enough_for("a lease to run out", 2 * LEASE).await;
+    gate.open();
+
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(listener.events(), [1, 2].map(|line| Written::on("p", line)));
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn server_that_stands_still_for_longer_than_a_request_costs_time_only() {
+    let nats = TestNats::alone().await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = Replica::of(&nats, &listener).await;
+    let publisher = nats.publisher();
+
+    nats.server().pause().await;
+    let began = Instant::now();
+    let publishing = tokio::spawn(async move { publisher.publish(&Written::on("p", 1)).await });
+    // A request is given up after 5 s, and sent again.
+    long_enough_for("the publisher to give up", Duration::from_millis(6500)).await;
+    assert!(
+        !publishing.is_finished(),
+        "what may be stored is no failure"
+    );
+    nats.server().resume().await;
+
+    let stored = publishing.await.unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(20), "{began:?}");
+    assert_eq!(stored.sequence, 1);
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(
+        nats.stream_messages(NOTES).await,
+        1,
+        "stored once for every try"
+    );
+    assert_eq!(listener.events(), [Written::on("p", 1)]);
+    replica.until_ready().await;
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn handler_that_ends_while_the_way_is_cut_is_not_called_again() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    nats.set_lease(NOTES, READERS, LEASE).await;
+    let cable = Cable::to(nats.url()).await;
+    let client = build_client(&nats.config("far").url(cable.url()))
+        .await
+        .unwrap();
+    let gate = Gate::shut();
+    let listener = Scripted::<Written, Reader>::always(Act::AckBehind(gate.clone()));
+    let replica = Replica::begin(&client, |runner| runner.listen(listener.clone()));
+    replica.until_ready().await;
+    let events: Vec<_> = (0..20)
+        .map(|page| Written::on(&format!("p{page}"), 1))
+        .collect();
+    for event in &events {
+        nats.publish(event).await;
+    }
+    listener.until_called(20).await;
+
+    cable.cut();
+    replica.until_not_ready("connection lost").await;
+    gate.open();
+    listener.until_done(20).await;
+    long_enough_for("every lease to run out", 2 * LEASE).await;
+    let state = nats.consumer(NOTES, READERS).await.unwrap();
+    assert_eq!(state.unsettled, 20, "nobody could tell the server");
+    cable.mend();
+
+    nats.until_caught_up(NOTES, READERS).await;
+    replica.until_ready().await;
+    assert_eq!(listener.calls().len(), 20, "something was handled twice");
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn replica_behind_a_cut_gives_way_to_another_and_comes_back() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    nats.set_lease(NOTES, READERS, LEASE).await;
+    let cable = Cable::to(nats.url()).await;
+    let client = build_client(&nats.config("far").url(cable.url()))
+        .await
+        .unwrap();
+    let far = Scripted::<Written, Reader>::acks();
+    let near = far.twin();
+    let far_replica = Replica::begin(&client, |runner| runner.listen(far.clone()));
+    far_replica.until_ready().await;
+    let near_replica = Replica::of(&nats, &near).await;
+
+    cable.cut();
+    far_replica.until_not_ready("connection lost").await;
+    let pages = |from: u32| (from..from + 50).map(|page| Written::on(&format!("p{page}"), 1));
+    for event in pages(0) {
+        nats.publish(&event).await;
+    }
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(
+        near.calls().len(),
+        50,
+        "somebody waits for who is not there"
+    );
+    cable.mend();
+    far_replica.until_ready().await;
+
+    // Whoever is ready has not yet asked for events.
+    let mut from = 50;
+    until("the far one is given events again", async || {
+        for event in pages(from) {
+            nats.publish(&event).await;
+        }
+        from += 50;
+        let calls = far.calls().len();
+        if calls > 0 { Ok(()) } else { Err(calls) }
+    })
+    .await;
+    nats.until_caught_up(NOTES, READERS).await;
+    far_replica.stop().await;
+    near_replica.stop().await;
+}
+
+#[tokio::test]
+async fn original_stays_until_its_dead_letter_is_stored() {
+    let nats = TestNats::start().await;
+    let listener = Scripted::<Written, Reader>::new(|event, _| match event.page.as_str() {
+        "good" => Act::Ack,
+        _ => Act::Reject("smudged"),
+    });
+    let replica = Replica::of(&nats, &listener).await;
+
+    nats.delete_stream("DEAD_LETTERS").await;
+    nats.publish(&Written::on("missing", 1)).await;
+    replica
+        .until_not_ready("no stream takes `dead-letter.readers.note:written.missing`")
+        .await;
+    let full = json!({ "name": "DEAD_LETTERS", "subjects": ["dead-letter.>"], "discard": "new", "max_bytes": 100 });
+    nats.tell("STREAM.CREATE.DEAD_LETTERS", &full).await;
+    nats.publish(&Written::on("full", 1)).await;
+    replica
+        .until_not_ready("stream of `dead-letter.readers.note:written.full` is full")
+        .await;
+    nats.publish(&Written::on("good", 1)).await;
+    let kept = |state: integration_tests::ConsumerState| (state.pending, state.unsettled) == (0, 2);
+    nats.until_consumer(NOTES, READERS, "keeps both", kept)
+        .await;
+    nats.provision::<Notes>().await;
+
+    // Thirty seconds after it was handed back.
+    let both = until_within(
+        Duration::from_secs(60),
+        "both letters are stored",
+        async || {
+            let letters = nats.dead_letters().await;
+            if letters.len() == 2 {
+                Ok(letters)
+            } else {
+                Err(letters.len())
+            }
+        },
+    )
+    .await;
+    let reasons: BTreeSet<_> = both
+        .iter()
+        .map(|letter| (letter.origin.1, letter.reason.as_str()))
+        .collect();
+    assert_eq!(reasons, BTreeSet::from([(1, "smudged"), (2, "smudged")]));
+    nats.until_caught_up(NOTES, READERS).await;
+    replica.until_ready().await;
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn process_that_starts_before_the_server_is_told_who_does_not_answer() {
+    let nats = TestNats::alone().await;
+    let config = nats.config("early");
+    nats.server().kill().await;
+
+    let refused = build_client(&config).await.err().unwrap();
+
+    let url = nats.url().trim_start_matches("nats://");
+    assert!(
+        matches!(&refused, ConnectError::Unreachable { servers, .. } if servers.contains(url)),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn shutdown_while_the_server_is_away_does_not_wait_for_it() {
+    let nats = TestNats::alone().await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = Replica::of(&nats, &listener).await;
+    nats.publish(&Written::on("p", 1)).await;
+    nats.until_caught_up(NOTES, READERS).await;
+    nats.server().kill().await;
+    replica.until_not_ready("connection lost").await;
+
+    let began = Instant::now();
+    replica.stop().await;
+
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
+}
+
+/// Lets the stream forget all but its last message, as age does.
+async fn forget_all_but_the_last(nats: &TestNats) {
+    nats.set_stream("NOTES", "discard", json!("old")).await;
+    nats.set_stream("NOTES", "max_msgs", json!(1)).await;
+    nats.set_stream("NOTES", "max_msgs", json!(-1)).await;
+    nats.set_stream("NOTES", "discard", json!("new")).await;
+}
+
+#[tokio::test]
+async fn events_that_nobody_has_read_before_they_aged_out_are_missed_loudly() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    for line in 1..=3 {
+        nats.publish(&Written::on("p", line)).await;
+    }
+    forget_all_but_the_last(&nats).await;
+
+    let gate = Gate::shut();
+    let listener = Scripted::<Written, Reader>::always(Act::AckBehind(gate.clone()));
+    let client = nats.connect("late").await;
+    let replica = Replica::begin(&client, |runner| runner.listen(listener.clone()));
+
+    replica
+        .until_not_ready("events after 0 are unacknowledged and the stream begins at 3")
+        .await;
+    gate.open();
+    listener.until_done(1).await;
+    assert_eq!(listener.events(), [Written::on("p", 3)]);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn what_aged_out_on_channels_of_others_keeps_nobody_from_being_ready() {
+    let nats = TestNats::start().await;
+    nats.provision::<NextNotes>().await;
+    let archivist = Scripted::<NextWritten, Archivist>::acks();
+    let replica = Replica::of(&nats, &archivist).await;
+    nats.publish(&Written::on("p", 1)).await;
+    nats.until_caught_up(NOTES, ARCHIVE).await;
+    replica.stop().await;
+    for page in ["p", "q", "r"] {
+        let page = page.to_owned();
+        nats.publish(&Erased { page }).await;
+    }
+    forget_all_but_the_last(&nats).await;
+
+    let replica = Replica::of(&nats, &archivist).await;
+
+    // What was whose nobody can know, and a process that is never ready is no help.
+    until("somebody has looked at the stream", async || {
+        let troubles = replica.troubles();
+        if troubles.contains("unless they were others'") {
+            Ok(())
+        } else {
+            Err(troubles)
+        }
+    })
+    .await;
+    assert!(replica.client().health().is_ready());
+    replica.stop().await;
+}
