@@ -363,8 +363,10 @@ async fn consumer_that_is_deleted_is_missed_loudly_by_those_who_may_not_create_i
 
     replica.until_ready().await;
     nats.until_caught_up(NOTES, READERS).await;
-    // The consumer begins at the beginning; what this replica has settled it knows.
-    assert_eq!(listener.events(), [1, 2].map(|line| Written::on("p", line)));
+    // The consumer begins at the beginning. Who deletes it to have events again gets them; what must not be done
+    // twice is done in a database, which knows.
+    let replayed = [1, 1, 2].map(|line| Written::on("p", line));
+    assert_eq!(listener.events(), replayed);
     replica.stop().await;
 }
 
