@@ -104,7 +104,7 @@ pub use subjects::{
     EXPIRATIONS, ORDERS, ORDERS_SERVICE, PAYMENTS, PAYMENTS_SERVICE, Subjects, TICKETS,
     TICKETS_SERVICE,
 };
-pub use topology::{Change, Drift, Provisioning, Pruning, Topology, TopologyError};
+pub use topology::{Change, Drift, Provisioning, Topology, TopologyError};
 pub use version::{InvalidVersion, Version};
 
 /// What `subjects!` expands to. Not for use by hand.

@@ -11,7 +11,8 @@ use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 mod config;
 mod provision;
 
-pub use provision::{Change, Pruning};
+pub use provision::Change;
+use provision::Pruning;
 pub(crate) use provision::{ConsumerInfo, StreamInfo, StreamState};
 
 /// How long a stream keeps an event: 30 days.

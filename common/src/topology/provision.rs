@@ -20,7 +20,7 @@ const CONSUMER_NAME_EXISTS: u64 = 10013;
 
 /// Whether what the server has beyond the lists is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Pruning {
+pub(crate) enum Pruning {
     /// It stays.
     Keep,
     /// It goes.
