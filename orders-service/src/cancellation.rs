@@ -53,7 +53,7 @@ pub(crate) async fn sweep(
             _ = rounds.tick() => (),
         }
         if let Err(err) = cancel_overdue(&database, Timestamp::now()).await {
-            tracing::warn!(err = %Chain(&err), "overdue orders stay for another round");
+            tracing::warn!(error = %Chain(&err), "overdue orders stay for another round");
         }
     }
 }

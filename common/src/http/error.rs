@@ -113,8 +113,8 @@ impl ApiError {
 
     fn log(&self) {
         match self {
-            Self::Internal(err) => tracing::error!(err = %Chain(&**err), "request failed"),
-            Self::Unavailable(err) => tracing::warn!(err = %Chain(&**err), "request put off"),
+            Self::Internal(err) => tracing::error!(error = %Chain(&**err), "request failed"),
+            Self::Unavailable(err) => tracing::warn!(error = %Chain(&**err), "request put off"),
             _ => (),
         }
     }

@@ -87,7 +87,7 @@ impl Parts {
             tracing::debug!(part = part.name, "stopping");
             if let Err(err) = stop(part).await {
                 if failure.is_some() {
-                    tracing::error!(err = %Chain(&err), "another part failed");
+                    tracing::error!(error = %Chain(&err), "another part failed");
                 } else {
                     failure = Some(err);
                 }

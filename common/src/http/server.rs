@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::error::Chain;
 use crate::name::QueueGroup;
 
 /// How long a client may take to send the head of a request.
@@ -65,7 +66,7 @@ impl Server {
                 }
                 Some(ended) = connections.join_next() => {
                     if let Err(err) = ended {
-                        tracing::error!(%err, "connection panicked");
+                        tracing::error!(error = %err, "connection panicked");
                     }
                 }
                 () = &mut stop => break,
@@ -86,7 +87,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => return stream,
             Err(err) if is_of_the_peer(&err) => (),
             Err(err) => {
-                tracing::error!(%err, "no connection could be accepted");
+                tracing::error!(error = %err, "no connection could be accepted");
                 // Most likely there are no more file descriptors: others have to end first.
                 sleep(Duration::from_secs(1)).await;
             }
@@ -111,7 +112,7 @@ async fn serve(stream: TcpStream, router: Router, watcher: hyper_util::server::g
         .header_read_timeout(HEAD_DEADLINE)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(err) = watcher.watch(connection).await {
-        tracing::debug!(%err, "connection ended");
+        tracing::debug!(error = %Chain(&err), "connection ended");
     }
 }
 
