@@ -31,7 +31,7 @@ pub use foundation::{Foundation, StartError};
 pub use jwt::{InvalidJwtKey, InvalidToken, JwtKey};
 pub use log::{LogError, log_to_stderr};
 pub use page::{Limit, Page};
-pub use parts::{PartError, Parts, Stop};
+pub use parts::{Ending, PartError, Parts, Stop};
 pub use router::{Readiness, application};
 pub use server::{Server, announce};
 pub use session::SignedIn;

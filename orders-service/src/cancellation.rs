@@ -1,6 +1,5 @@
 //! The one way in which orders are cancelled, and the search for those that nobody cancelled.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -40,16 +39,13 @@ pub(crate) enum CancelError {
 }
 
 /// Cancels what is overdue, again and again until `stop`: a schedule is a fast path, and can be lost.
-pub(crate) async fn sweep(
-    database: Database,
-    stop: impl Future<Output = ()> + Send,
-) -> Result<(), Infallible> {
+pub(crate) async fn sweep(database: Database, stop: impl Future<Output = ()> + Send) {
     let mut stop = pin!(stop);
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = &mut stop => return Ok(()),
+            () = &mut stop => return,
             _ = rounds.tick() => (),
         }
         if let Err(err) = cancel_overdue(&database, Timestamp::now()).await {

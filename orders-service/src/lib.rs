@@ -16,7 +16,7 @@ mod store;
 use std::net::SocketAddr;
 
 use common::http::{Foundation, PartError, Parts, StartError, application};
-use common::{BoxError, ORDERS_SERVICE, Relay, Runner};
+use common::{ORDERS_SERVICE, Relay, Runner};
 
 pub use config::{Config, InvalidTtl, OrderTtl};
 
@@ -86,10 +86,7 @@ impl Service {
             })
             .start("sweep", |stop| sweep(database, stop))
             .start("listeners", |stop| runner.run(stop))
-            .start("relay", |stop| async {
-                relay.run(stop).await;
-                Ok::<_, BoxError>(())
-            })
+            .start("relay", |stop| relay.run(stop))
             .run(shutdown)
             .await;
         client.close().await;

@@ -17,7 +17,7 @@ mod worker;
 use std::net::SocketAddr;
 
 use common::http::{self, Foundation, PartError, Parts, ServiceConfig, application};
-use common::{BoxError, PAYMENTS_SERVICE, Relay, Runner};
+use common::{PAYMENTS_SERVICE, Relay, Runner};
 
 pub use cashier::{Cashier, PayError, StoreError};
 pub use clock::Clock;
@@ -120,14 +120,8 @@ impl<G: PaymentGateway> Service<G> {
                 server.run(application(routes, readiness), stop)
             })
             .start("listeners", |stop| runner.run(stop))
-            .start("worker", |stop| async {
-                worker.run(stop).await;
-                Ok::<_, BoxError>(())
-            })
-            .start("relay", |stop| async {
-                relay.run(stop).await;
-                Ok::<_, BoxError>(())
-            })
+            .start("worker", |stop| worker.run(stop))
+            .start("relay", |stop| relay.run(stop))
             .run(shutdown)
             .await;
         client.close().await;

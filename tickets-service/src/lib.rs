@@ -14,7 +14,7 @@ mod ticket;
 use std::net::SocketAddr;
 
 use common::http::{Foundation, PartError, Parts, StartError, application};
-use common::{BoxError, Relay, Runner, TICKETS_SERVICE};
+use common::{Relay, Runner, TICKETS_SERVICE};
 
 pub use config::Config;
 
@@ -77,10 +77,7 @@ impl Service {
                 server.run(application(routes, readiness), stop)
             })
             .start("listeners", |stop| runner.run(stop))
-            .start("relay", |stop| async {
-                relay.run(stop).await;
-                Ok::<_, BoxError>(())
-            })
+            .start("relay", |stop| relay.run(stop))
             .run(shutdown)
             .await;
         client.close().await;

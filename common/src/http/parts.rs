@@ -38,19 +38,19 @@ impl Parts {
         Self::default()
     }
 
-    /// Starts a part. `run` is given what completes when the part is to stop.
+    /// Starts a part. `run` is given what completes when the part is to stop, and returns nothing
+    /// or a [`Result`].
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn start<F, E>(mut self, name: &'static str, run: impl FnOnce(Stop) -> F) -> Self
+    pub fn start<F>(mut self, name: &'static str, run: impl FnOnce(Stop) -> F) -> Self
     where
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<BoxError>,
+        F: Future<Output: Ending> + Send + 'static,
     {
         let stop = CancellationToken::new();
         let running = run(stop.clone().cancelled_owned());
-        let task = tokio::spawn(async { running.await.map_err(Into::into) });
+        let task = tokio::spawn(async { running.await.into_result() });
         self.parts.push(Part {
             name,
             stop,
@@ -94,6 +94,24 @@ impl Parts {
             }
         }
         failure.map_or(Ok(()), Err)
+    }
+}
+
+/// How a part may end: with nothing, if it cannot fail, or with a [`Result`].
+pub trait Ending {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+impl Ending for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> Ending for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
     }
 }
 
@@ -154,7 +172,6 @@ pub enum PartError {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::future::{pending, ready};
     use std::sync::{Arc, Mutex};
 
@@ -164,13 +181,12 @@ mod tests {
     fn obedient(
         name: &'static str,
         stopped: &Arc<Mutex<Vec<&'static str>>>,
-    ) -> impl FnOnce(Stop) -> futures::future::BoxFuture<'static, Result<(), Infallible>> {
+    ) -> impl FnOnce(Stop) -> futures::future::BoxFuture<'static, ()> {
         let stopped = Arc::clone(stopped);
         move |stop| {
             Box::pin(async move {
                 stop.await;
                 stopped.lock().unwrap().push(name);
-                Ok(())
             })
         }
     }
@@ -208,15 +224,13 @@ mod tests {
     #[tokio::test]
     async fn part_that_ends_or_panics_is_an_error() {
         let ended = Parts::new()
-            .start("relay", |_| ready(Ok::<_, Infallible>(())))
+            .start("relay", |_| ready(()))
             .run(pending())
             .await;
         assert!(matches!(ended, Err(PartError::Ended { part: "relay" })));
 
         let panicked = Parts::new()
-            .start("relay", |_| async {
-                panic!("no") as Result<(), Infallible>
-            })
+            .start("relay", |_| async { panic!("no") as () })
             .run(pending())
             .await;
         assert!(matches!(panicked, Err(PartError::Panicked { .. })));
@@ -225,7 +239,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn part_that_hangs_is_given_up() {
         let hung = Parts::new()
-            .start("relay", |_| pending::<Result<(), Infallible>>())
+            .start("relay", |_| pending::<()>())
             .run(ready(()))
             .await;
         assert!(matches!(hung, Err(PartError::Hung { part: "relay" })));

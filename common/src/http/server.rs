@@ -46,16 +46,9 @@ impl Server {
     }
 
     /// Serves until `stop`; then takes no more connections, and ends when the requests that have
-    /// begun are answered, or after ten seconds.
-    ///
-    /// # Errors
-    ///
-    /// None: what goes wrong with a connection ends that connection.
-    pub async fn run(
-        self,
-        router: Router,
-        stop: impl Future<Output = ()> + Send,
-    ) -> io::Result<()> {
+    /// begun are answered, or after ten seconds. What goes wrong with a connection ends that
+    /// connection.
+    pub async fn run(self, router: Router, stop: impl Future<Output = ()> + Send) {
         let mut stop = std::pin::pin!(stop);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
@@ -77,7 +70,6 @@ impl Server {
             tracing::warn!(open = connections.len(), "requests broken off");
         }
         connections.shutdown().await;
-        Ok(())
     }
 }
 

@@ -33,7 +33,7 @@ async fn start(router: Router) -> (SocketAddr, oneshot::Sender<()>, tokio::task:
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(async {
         let stopped = async { stopped.await.unwrap_or_default() };
-        server.run(router, stopped).await.unwrap();
+        server.run(router, stopped).await;
     });
     (addr, stop, running)
 }
