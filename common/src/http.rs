@@ -11,6 +11,7 @@
 
 mod args;
 mod error;
+mod exit;
 mod extract;
 #[cfg(feature = "sql")]
 mod foundation;
@@ -25,6 +26,7 @@ mod signal;
 
 pub use args::{Address, ArgsError, Provision, ServiceArgs, ServiceConfig, VARIABLES};
 pub use error::ApiError;
+pub use exit::exit_code;
 pub use extract::{JsonBody, MAX_BODY_BYTES, PathId};
 #[cfg(feature = "sql")]
 pub use foundation::{Foundation, StartError};

@@ -2,22 +2,16 @@
 
 use std::process::ExitCode;
 
-use common::ORDERS_SERVICE;
-use common::http::{announce, log_to_stderr, until_signalled};
+use common::http::{announce, exit_code, log_to_stderr, until_signalled};
+use common::{BoxError, ORDERS_SERVICE};
 use orders_service::{Config, Service};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match serve().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(err) => {
-            eprintln!("{ORDERS_SERVICE}: {err:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(ORDERS_SERVICE, serve().await)
 }
 
-async fn serve() -> anyhow::Result<()> {
+async fn serve() -> Result<(), BoxError> {
     let config = Config::from_args()?;
     log_to_stderr()?;
 
