@@ -5,6 +5,8 @@ use common::PAYMENTS_SERVICE;
 use common::http::{ArgsError, ServiceArgs, ServiceConfig, VARIABLES};
 use jiff::SignedDuration;
 
+use crate::gateway::file_named;
+
 /// What payments-service is configured by.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -47,7 +49,7 @@ struct Args {
     gateway_timeout: Duration,
 
     /// The sandbox's ledger, the same for every replica: `sqlite://path/to/file.db` (created if
-    /// missing). [default: `sandbox-gateway.db`, beside the database if that is a file, else in `data`]
+    /// missing). Required if the database is no file. [default: `sandbox-gateway.db` beside the database]
     #[arg(long, env, value_name = "URL")]
     gateway_ledger: Option<String>,
 
@@ -78,9 +80,10 @@ impl Args {
         let service = self.service.into_config(PAYMENTS_SERVICE)?;
         let gateway = match self.payment_gateway {
             Gateway::Sandbox => GatewayConfig::Sandbox {
-                ledger: self
-                    .gateway_ledger
-                    .unwrap_or_else(|| ledger_beside(&service.database_url)),
+                ledger: match self.gateway_ledger {
+                    Some(ledger) => ledger,
+                    None => ledger_beside(&service.database_url).ok_or(NO_LEDGER)?,
+                },
                 latency: self.sandbox_latency,
             },
         };
@@ -92,17 +95,20 @@ impl Args {
     }
 }
 
-/// Where the sandbox's ledger is if nobody says: in the folder of the database, else in `data`.
-fn ledger_beside(database_url: &str) -> String {
+/// Two replicas with a ledger each would have two banks, and charge one order twice.
+const NO_LEDGER: ArgsError = ArgsError::Missing {
+    argument: "--gateway-ledger (GATEWAY_LEDGER)",
+    reason: "the database is no file that the sandbox's ledger could lie beside; \
+             name a file that every replica shares, as sqlite:///path/to/sandbox-gateway.db",
+};
+
+/// Where the sandbox's ledger is if nobody says: in the folder of the database. `None`: that is no file.
+fn ledger_beside(database_url: &str) -> Option<String> {
     let file = "sandbox-gateway.db";
-    let Some(database) = database_url.strip_prefix("sqlite://") else {
-        return format!("sqlite://data/{file}");
-    };
-    let path = database.split('?').next().unwrap_or(database);
-    match path.rsplit_once('/') {
+    Some(match file_named(database_url)?.rsplit_once('/') {
         Some((folder, _)) => format!("sqlite://{folder}/{file}"),
         None => format!("sqlite://{file}"),
-    }
+    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -167,15 +173,40 @@ mod tests {
     fn ledger_lies_beside_the_database() {
         #[track_caller]
         fn check(database: &str, ledger: &str) {
-            assert_eq!(ledger_beside(database), ledger);
+            assert_eq!(ledger_beside(database).as_deref(), Some(ledger));
         }
         check(
             "sqlite:///var/lib/p.db",
             "sqlite:///var/lib/sandbox-gateway.db",
         );
+        check(
+            "sqlite:/var/lib/p.db",
+            "sqlite:///var/lib/sandbox-gateway.db",
+        );
+        check("sqlite:data/p.db", "sqlite://data/sandbox-gateway.db");
+        check("sqlite:p.db", "sqlite://sandbox-gateway.db");
         check("sqlite:///p.db?mode=rwc", "sqlite:///sandbox-gateway.db");
         check("sqlite://p.db", "sqlite://sandbox-gateway.db");
-        check("postgres://u:p@host/db", "sqlite://data/sandbox-gateway.db");
+    }
+
+    #[test]
+    fn database_that_is_no_file_needs_a_ledger_named() {
+        let key = "k".repeat(32);
+        let postgres = "--database-url=postgres://u:hunter2@host/db";
+        let args = ["payments-service", "--jwt-key", &key, postgres];
+
+        let alone = Args::try_parse_from(args).unwrap().into_config();
+        let ledger = "--gateway-ledger=sqlite:///shared/bank.db";
+        let named = Args::try_parse_from(args.into_iter().chain([ledger])).unwrap();
+
+        let said = alone.unwrap_err().to_string();
+        assert!(said.contains("--gateway-ledger"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+        let GatewayConfig::Sandbox { ledger, .. } = named.into_config().unwrap().gateway;
+        assert_eq!(ledger, "sqlite:///shared/bank.db");
+        for memory in ["sqlite::memory:", "sqlite://", "sqlite:a?mode=memory"] {
+            assert_eq!(ledger_beside(memory), None, "{memory}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::Deserialize;
 mod ledger;
 mod sandbox;
 
+pub(crate) use ledger::file_named;
 pub use ledger::{LedgerCharge, LedgerDecline, LedgerError, LedgerRefund, SandboxLedger};
 pub use sandbox::{SandboxGateway, TestToken};
 

@@ -155,4 +155,12 @@ pub enum ArgsError {
     /// What is known of NATS is not usable.
     #[error("configuration of NATS is not usable")]
     Nats(#[source] ConfigError),
+    /// An argument has no default beside the others.
+    #[error("{argument} is needed: {reason}")]
+    Missing {
+        /// The flag and its variable.
+        argument: &'static str,
+        /// Why, and what to say in it.
+        reason: &'static str,
+    },
 }

@@ -76,17 +76,14 @@ pub(super) enum Verdict {
 impl SandboxLedger {
     /// Opens the ledger, and creates file and folder if they are missing.
     ///
-    /// `url` is `sqlite://path/to/file.db`.
+    /// `url` is `sqlite://path/to/file.db` or `sqlite:path/to/file.db`.
     ///
     /// # Errors
     ///
     /// [`LedgerError`] if the file cannot be opened or is no ledger.
     pub async fn open(url: &str) -> Result<Self, LedgerError> {
-        // The driver would take any text for the name of a file.
-        let options: Option<SqliteConnectOptions> = url
-            .starts_with("sqlite://")
-            .then(|| url.parse().ok())
-            .flatten();
+        // The driver would take any text for the name of a file, and memory for a place to write.
+        let options: Option<SqliteConnectOptions> = file_named(url).and_then(|_| url.parse().ok());
         let options = options
             .ok_or_else(|| LedgerError::Url {
                 url: url.to_owned(),
@@ -323,6 +320,15 @@ pub enum LedgerError {
         #[source]
         source: sqlx::Error,
     },
+}
+
+/// The path in the URL of an `SQLite` file, as it stands there. `None`: it is no such URL, or names memory.
+pub(crate) fn file_named(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_file = !matches!(path, "" | ":memory:") && !query.contains("mode=memory");
+    is_file.then_some(path)
 }
 
 /// Why the ledger does not charge.

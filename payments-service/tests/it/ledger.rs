@@ -232,6 +232,24 @@ async fn unusable_file_is_named() {
     let err = open(format!("sqlite://{}/ledger.db", file.display())).await;
     assert!(matches!(err, LedgerError::Folder { .. }), "{err:?}");
 
-    let err = open("postgres://host/database".to_owned()).await;
-    assert!(matches!(err, LedgerError::Url { .. }), "{err:?}");
+    for url in ["postgres://host/database", "sqlite::memory:", "ledger.db"] {
+        let err = open(url.to_owned()).await;
+        assert!(matches!(err, LedgerError::Url { .. }), "{err:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_ways_to_name_a_file_name_one_ledger() {
+    let shop = Shop::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bank.db");
+    let open = async |scheme| SandboxLedger::open(&format!("{scheme}{}", path.display())).await;
+    let one = SandboxGateway::new(open("sqlite:").await.unwrap()).clock(shop.clock());
+
+    one.charge(request(&shop, OrderId::new(), "tok_visa"))
+        .await
+        .unwrap();
+
+    let other = open("sqlite://").await.unwrap();
+    assert_eq!(other.charges().await.unwrap().len(), 1);
 }
