@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::PAYMENTS_SERVICE;
-use common::http::{ArgsError, ServiceArgs, ServiceConfig, VARIABLES};
+use common::http::{ArgsError, DRAIN_DEADLINE, ServiceArgs, ServiceConfig, VARIABLES};
 use jiff::SignedDuration;
 
 use crate::gateway::file_named;
@@ -15,7 +15,8 @@ pub struct Config {
     /// Who takes the money.
     pub gateway: GatewayConfig,
     /// How long the gateway may take to answer. A request that finds no answer within it is told that the
-    /// outcome is unknown, and the worker begins to ask for it.
+    /// outcome is unknown, and the worker begins to ask for it. A request that is under way at the stop is
+    /// answered if this is less than [`DRAIN_DEADLINE`].
     pub gateway_timeout: Duration,
 }
 
@@ -44,8 +45,9 @@ struct Args {
     #[arg(long, env, value_name = "NAME", default_value = "sandbox")]
     payment_gateway: Gateway,
 
-    /// How long the gateway may take to answer, as `10s` or `500ms`.
-    #[arg(long, env, value_name = "DURATION", default_value = "10s", value_parser = at_least_a_moment)]
+    /// How long the gateway may take to answer, as `8s` or `500ms`: 1ms to 9s, so that a request that has
+    /// begun is answered before the service stops.
+    #[arg(long, env, value_name = "DURATION", default_value = "8s", value_parser = gateway_timeout)]
     gateway_timeout: Duration,
 
     /// The sandbox's ledger, the same for every replica: `sqlite://path/to/file.db` (created if
@@ -95,6 +97,9 @@ impl Args {
     }
 }
 
+/// Leaves a second of the drain for the books.
+const LONGEST_TIMEOUT: Duration = DRAIN_DEADLINE.saturating_sub(Duration::from_secs(1));
+
 /// Two replicas with a ledger each would have two banks, and charge one order twice.
 const NO_LEDGER: ArgsError = ArgsError::Missing {
     argument: "--gateway-ledger (GATEWAY_LEDGER)",
@@ -116,10 +121,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
-fn at_least_a_moment(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        moment if moment < Duration::from_millis(1) => Err("must be 1ms or more".to_owned()),
-        duration => Ok(duration),
+fn gateway_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if (Duration::from_millis(1)..=LONGEST_TIMEOUT).contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err(format!("must be 1ms to {LONGEST_TIMEOUT:?}"))
     }
 }
 
@@ -159,7 +166,7 @@ mod tests {
         let args = Args::try_parse_from(["payments-service", "--jwt-key", &key]).unwrap();
         let config = args.into_config().unwrap();
         assert_eq!(config.service.http_addr.port(), 3003);
-        assert_eq!(config.gateway_timeout, Duration::from_secs(10));
+        assert_eq!(config.gateway_timeout, Duration::from_secs(8));
         assert_eq!(
             config.gateway,
             GatewayConfig::Sandbox {
@@ -210,12 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn unusable_durations_are_refused() {
-        let key = "k".repeat(32);
-        for timeout in ["0s", "-1s", "soon", ""] {
+    fn gateway_timeout_is_over_before_the_drain() {
+        #[track_caller]
+        fn check(timeout: &str, accepted: Option<Duration>) {
+            let key = "k".repeat(32);
             let timeout = format!("--gateway-timeout={timeout}");
             let args = ["payments-service", "--jwt-key", &key, &timeout];
-            assert!(Args::try_parse_from(args).is_err(), "{timeout}");
+            let parsed = Args::try_parse_from(args).ok();
+            assert_eq!(parsed.map(|args| args.gateway_timeout), accepted);
         }
+        check("1ms", Some(Duration::from_millis(1)));
+        check("9s", Some(Duration::from_secs(9)));
+        for timeout in ["0s", "-1s", "soon", "", "9001ms", "10s", "1h"] {
+            check(timeout, None);
+        }
+        let help = Args::command().render_long_help().to_string();
+        assert!(help.contains(&format!("1ms to {LONGEST_TIMEOUT:?}")));
     }
 }

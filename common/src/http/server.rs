@@ -17,8 +17,9 @@ use crate::name::QueueGroup;
 /// How long a client may take to send the head of a request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long requests that have begun may take to end after the stop.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long requests that have begun may take to end after the stop: ten seconds. What a request waits for
+/// must be over sooner, or its client hears nothing.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// An HTTP/1.1 server on an address of its own.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Server {
     }
 
     /// Serves until `stop`; then takes no more connections, and ends when the requests that have
-    /// begun are answered, or after ten seconds. What goes wrong with a connection ends that
+    /// begun are answered, or after [`DRAIN_DEADLINE`]. What goes wrong with a connection ends that
     /// connection.
     pub async fn run(self, router: Router, stop: impl Future<Output = ()> + Send) {
         let mut stop = std::pin::pin!(stop);

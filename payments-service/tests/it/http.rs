@@ -8,9 +8,12 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request, StatusCode};
 use common::Health;
 use common::events::OrderId;
-use common::http::{JwtKey, Readiness, application};
+use common::http::{JwtKey, Readiness, Server, application};
 use payments_service::{Cashier, PaymentGateway, router};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use crate::bank::Road;
@@ -300,4 +303,37 @@ async fn unknown_route_is_404_and_another_method_405() {
 
     let (status, _) = send(&application, bare(Method::GET, "/api/payments")).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn request_that_waits_for_a_silent_gateway_is_answered_at_the_stop() {
+    let shop = Shop::open().await;
+    let order = shop.order().await;
+    let road = Road::to(shop.sandbox());
+    // The most that `--gateway-timeout` takes.
+    let cashier = shop.cashier_at(road.clone(), Duration::from_secs(9));
+    let server = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let mut client = TcpStream::connect(server.addr()).await.unwrap();
+    let (terminate, terminated) = oneshot::channel();
+    let running = tokio::spawn(server.run(application_of(&cashier), async {
+        terminated.await.unwrap();
+    }));
+    let (token, body) = (token("alice"), body(order, "tok_visa"));
+    let request = format!(
+        "POST /api/payments HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let _silent = road.call().await;
+
+    // Nothing but time is waited for from here on.
+    tokio::time::pause();
+    terminate.send(()).unwrap();
+    let mut reply = String::new();
+    client.read_to_string(&mut reply).await.unwrap();
+
+    assert!(reply.starts_with("HTTP/1.1 503 "), "{reply}");
+    assert!(reply.contains(r#"{"errors":[{"#), "{reply}");
+    running.await.unwrap();
 }
