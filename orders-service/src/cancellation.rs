@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use common::events::{OrderCancelled, OrderId};
-use common::{Chain, Database, PublishError, Publisher as _, Tx};
+use common::{Chain, Database, Failure, FailureKind, PublishError, Publisher as _, Tx};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -45,24 +45,57 @@ pub(crate) async fn sweep(database: Database, stop: impl Future<Output = ()> + S
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = &mut stop => return,
             _ = rounds.tick() => (),
         }
-        if let Err(err) = cancel_overdue(&database, Timestamp::now()).await {
-            tracing::warn!(error = %Chain(&err), "overdue orders stay for another round");
+        match cancel_overdue(&database, Timestamp::now()).await {
+            Ok(0) => (),
+            // There may be more than one search finds.
+            Ok(_) => rounds.reset_immediately(),
+            Err(failure) => {
+                let error = Chain(failure.source());
+                tracing::warn!(%error, "overdue orders stay for another round");
+            }
         }
     }
 }
 
-/// Cancels the orders that were due half a minute ago, each in a transaction of its own.
-async fn cancel_overdue(database: &Database, now: Timestamp) -> Result<(), CancelError> {
+/// Cancels the orders that were due half a minute ago, each in a transaction of its own, and says how many
+/// it has. One that cannot be cancelled holds up no other; a database that is away ends the search.
+async fn cancel_overdue(database: &Database, now: Timestamp) -> Result<usize, Failure> {
+    let mut cancelled = 0;
     for order in store::overdue(database, now - GRACE).await? {
-        let mut tx = database.begin().await?;
-        let cancellation = cancel(&mut tx, order, Reason::Expired(now)).await?;
-        tx.commit().await?;
-        tracing::info!(%order, ?cancellation, "overdue order found");
+        match expire(database, order, now).await.map_err(Failure::from) {
+            Ok(Cancellation::Cancelled(_)) => {
+                tracing::info!(%order, "overdue order cancelled");
+                cancelled += 1;
+            }
+            Ok(
+                Cancellation::AlreadyCancelled
+                | Cancellation::Complete
+                | Cancellation::NotYetDue
+                | Cancellation::NoSuchOrder,
+            ) => tracing::debug!(%order, "overdue order was settled meanwhile"),
+            Err(failure) if failure.kind() == FailureKind::Unavailable => return Err(failure),
+            Err(failure) => {
+                let error = Chain(failure.source());
+                tracing::warn!(%order, %error, "overdue order could not be cancelled");
+            }
+        }
     }
-    Ok(())
+    Ok(cancelled)
+}
+
+async fn expire(
+    database: &Database,
+    order: OrderId,
+    now: Timestamp,
+) -> Result<Cancellation, CancelError> {
+    let mut tx = database.begin().await?;
+    let cancellation = cancel(&mut tx, order, Reason::Expired(now)).await?;
+    tx.commit().await?;
+    Ok(cancellation)
 }
 
 #[cfg(test)]

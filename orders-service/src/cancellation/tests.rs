@@ -1,7 +1,9 @@
+use common::Publisher as _;
 use common::events::{OrderCancelled, PaymentId};
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
 
-use super::{GRACE, cancel_overdue};
+use super::{GRACE, ROUND, cancel_overdue, sweep};
 use crate::fixture::Fixture;
 use crate::order::Status;
 use crate::store::{self, Completion};
@@ -63,4 +65,52 @@ async fn two_replicas_that_sweep_at_once_cancel_once() {
     other.unwrap();
     let cancelled = fixture.published::<OrderCancelled>().await;
     assert_eq!(cancelled.len(), orders.len());
+}
+
+#[tokio::test]
+async fn order_that_cannot_be_cancelled_holds_up_no_other() {
+    let fixture = Fixture::new().await;
+    let (stuck, other) = (fixture.order().await, fixture.order().await);
+    // The outbox takes one event of each version.
+    let mut tx = fixture.database.begin().await.unwrap();
+    let event = OrderCancelled {
+        version: stuck.version.next(),
+        ..OrderCancelled::from(&stuck)
+    };
+    tx.publish(&event).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let later = Timestamp::now() + SignedDuration::from_hours(1);
+    let cancelled = cancel_overdue(&fixture.database, later).await.unwrap();
+
+    assert_eq!(cancelled, 1);
+    assert_eq!(fixture.status(stuck.id).await, Status::Created);
+    assert_eq!(fixture.status(other.id).await, Status::Cancelled);
+}
+
+#[tokio::test]
+async fn backlog_is_cancelled_in_one_go() {
+    let fixture = Fixture::new().await;
+    // More than one search finds.
+    for _ in 0..101 {
+        fixture.order().await;
+    }
+    let mut tx = fixture.database.begin().await.unwrap();
+    sqlx::query("UPDATE orders SET expires_at = 0")
+        .execute(tx.connection())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    let long_ago = Timestamp::UNIX_EPOCH;
+    let all_cancelled = async {
+        while !store::overdue(&fixture.database, long_ago)
+            .await
+            .unwrap()
+            .is_empty()
+        {}
+    };
+    let swept = timeout(ROUND, sweep(fixture.database.clone(), all_cancelled)).await;
+
+    assert!(swept.is_ok(), "the rest waits for another round");
 }
