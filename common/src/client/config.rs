@@ -9,7 +9,17 @@ use super::credentials::Credentials;
 
 /// Where NATS is, who we are, and how we prove it.
 ///
-/// `Debug` shows no secret.
+/// There is one proof at most: a later one replaces an earlier. Files are read again at every
+/// connection, so that renewed ones are found. `Debug` shows no secret.
+///
+/// ```
+/// use common::ClientConfig;
+///
+/// let config = ClientConfig::new("website")
+///     .url("nats://one:4222,nats://two:4222")
+///     .credentials_file("/run/secrets/website.creds")
+///     .root_certificates("/etc/nats/ca.pem");
+/// ```
 #[derive(Clone)]
 pub struct ClientConfig {
     name: String,
@@ -40,8 +50,8 @@ impl ClientConfig {
     /// | variable | meaning |
     /// |---|---|
     /// | `NATS_URL` | servers, separated by commas; default `nats://127.0.0.1:4222` |
-    /// | `NATS_CREDS` | path of a credentials file (JWT and seed), read again at each connection |
-    /// | `NATS_NKEY` | path of a file with an `NKey` seed, read again at each connection |
+    /// | `NATS_CREDS` | path of a credentials file (JWT and seed) |
+    /// | `NATS_NKEY` | path of a file with an `NKey` seed |
     /// | `NATS_USER`, `NATS_PASSWORD` | user and password |
     /// | `NATS_TOKEN` | token |
     /// | `NATS_CA` | path of the certificates to trust, PEM |
@@ -79,21 +89,32 @@ impl ClientConfig {
                 missing: one,
             }),
         };
-        let kinds = [
-            read("NATS_CREDS")?.map(|path| Credentials::File(path.into())),
-            read("NATS_NKEY")?.map(|path| Credentials::NKey(path.into())),
-            pair("NATS_USER", "NATS_PASSWORD")?
-                .map(|(user, password)| Credentials::Password { user, password }),
-            read("NATS_TOKEN")?.map(Credentials::Token),
-        ];
-        let mut given = kinds.into_iter().flatten();
-        config.credentials = given.next();
-        if given.next().is_some() {
+        let mut kinds = 0;
+        if let Some(path) = read("NATS_CREDS")? {
+            config = config.credentials_file(path);
+            kinds += 1;
+        }
+        if let Some(path) = read("NATS_NKEY")? {
+            config = config.nkey_file(path);
+            kinds += 1;
+        }
+        if let Some((user, password)) = pair("NATS_USER", "NATS_PASSWORD")? {
+            config = config.user(&user, &password);
+            kinds += 1;
+        }
+        if let Some(token) = read("NATS_TOKEN")? {
+            config = config.token(&token);
+            kinds += 1;
+        }
+        if kinds > 1 {
             return Err(ConfigError::TwoKinds);
         }
-        config.root_certificates = read("NATS_CA")?.map(PathBuf::from);
-        config.certificate =
-            pair("NATS_CERT", "NATS_KEY")?.map(|(cert, key)| (cert.into(), key.into()));
+        if let Some(path) = read("NATS_CA")? {
+            config = config.root_certificates(path);
+        }
+        if let Some((certificate, key)) = pair("NATS_CERT", "NATS_KEY")? {
+            config = config.client_certificate(certificate, key);
+        }
         Ok(config)
     }
 
@@ -101,6 +122,46 @@ impl ClientConfig {
     #[must_use]
     pub fn url(mut self, url: &str) -> Self {
         url.clone_into(&mut self.url);
+        self
+    }
+
+    /// A credentials file: the user's JWT and the seed of its key. Read again at every connection.
+    #[must_use]
+    pub fn credentials_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials = Some(Credentials::File(path.into()));
+        self
+    }
+
+    /// A file with the seed of an `NKey`. Read again at every connection.
+    #[must_use]
+    pub fn nkey_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials = Some(Credentials::NKey(path.into()));
+        self
+    }
+
+    /// A token.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.credentials = Some(Credentials::Token(token.to_owned()));
+        self
+    }
+
+    /// The certificates to trust, a PEM file, instead of those that the system trusts; servers without TLS
+    /// are refused. Read again at every connection.
+    #[must_use]
+    pub fn root_certificates(mut self, path: impl Into<PathBuf>) -> Self {
+        self.root_certificates = Some(path.into());
+        self
+    }
+
+    /// The client's certificate and its key, PEM files. Read again at every connection.
+    #[must_use]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.certificate = Some((certificate.into(), key.into()));
         self
     }
 
@@ -157,14 +218,14 @@ impl ClientConfig {
         }
         Ok(options
             .name(&self.name)
-            .custom_inbox_prefix(format!("_INBOX_{}", self.token()))
+            .custom_inbox_prefix(format!("_INBOX_{}", self.inbox()))
             // A dead link is found after two missed answers: within 45 s.
             .ping_interval(Duration::from_secs(15))
             .connection_timeout(Duration::from_secs(5)))
     }
 
     /// The name as one token of a subject.
-    fn token(&self) -> String {
+    fn inbox(&self) -> String {
         self.name
             .chars()
             .map(|c| {
@@ -268,6 +329,80 @@ mod tests {
         assert!(matches!(err, ConfigError::TwoKinds));
     }
 
+    /// What the server is told, by a builder and by the variables that stand for it.
+    #[track_caller]
+    fn check(built: &ClientConfig, variables: &[(&str, &str)], told: &async_nats::Auth) {
+        for config in [built, &read(variables).unwrap()] {
+            let proof = config.credentials.as_ref().unwrap().prove(b"nonce");
+            let proof = proof.unwrap();
+            assert_eq!(proof.jwt, told.jwt);
+            assert_eq!(proof.nkey, told.nkey);
+            assert_eq!(proof.signature, told.signature);
+            assert_eq!(proof.username, told.username);
+            assert_eq!(proof.password, told.password);
+            assert_eq!(proof.token, told.token);
+        }
+    }
+
+    #[test]
+    fn builders_and_variables_prove_the_same() {
+        let new = || ClientConfig::new("test");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials");
+        let file = path.to_str().unwrap();
+        let keys = nkeys::KeyPair::new_user();
+        let told = |jwt: Option<&str>, nkey| {
+            let mut auth = async_nats::Auth::new();
+            auth.jwt = jwt.map(str::to_owned);
+            auth.nkey = nkey;
+            auth.signature = Some(keys.sign(b"nonce").unwrap());
+            auth
+        };
+
+        let seed = keys.seed().unwrap();
+        std::fs::write(&path, &seed).unwrap();
+        let nkey = told(None, Some(keys.public_key()));
+        check(&new().nkey_file(&path), &[("NATS_NKEY", file)], &nkey);
+
+        let creds = format!(
+            "-----BEGIN NATS USER JWT-----\ney\n------END NATS USER JWT------\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        );
+        std::fs::write(&path, creds).unwrap();
+        let jwt = told(Some("ey"), None);
+        check(
+            &new().credentials_file(&path),
+            &[("NATS_CREDS", file)],
+            &jwt,
+        );
+
+        let mut token = async_nats::Auth::new();
+        token.token = Some("t".to_owned());
+        check(&new().token("t"), &[("NATS_TOKEN", "t")], &token);
+
+        let mut user = async_nats::Auth::new();
+        (user.username, user.password) = (Some("u".to_owned()), Some("p".to_owned()));
+        let variables = [("NATS_USER", "u"), ("NATS_PASSWORD", "p")];
+        check(&new().token("t").user("u", "p"), &variables, &user);
+    }
+
+    #[test]
+    fn builders_and_variables_trust_the_same() {
+        let built = ClientConfig::new("test")
+            .root_certificates("ca.pem")
+            .client_certificate("cert.pem", "key.pem");
+        let variables = [
+            ("NATS_CA", "ca.pem"),
+            ("NATS_CERT", "cert.pem"),
+            ("NATS_KEY", "key.pem"),
+        ];
+        for config in [built, read(&variables).unwrap()] {
+            assert_eq!(config.root_certificates, Some("ca.pem".into()));
+            let certificate = ("cert.pem".into(), "key.pem".into());
+            assert_eq!(config.certificate, Some(certificate));
+        }
+    }
+
     #[test]
     fn debug_shows_no_secret() {
         let config = read(&[
@@ -295,6 +430,6 @@ mod tests {
 
     #[test]
     fn name_is_one_token_of_the_inbox() {
-        assert_eq!(ClientConfig::new("a b.c*>").token(), "a-b-c--");
+        assert_eq!(ClientConfig::new("a b.c*>").inbox(), "a-b-c--");
     }
 }
