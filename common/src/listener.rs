@@ -11,6 +11,9 @@ use crate::metadata::Metadata;
 use crate::name::QueueGroup;
 use crate::subject_set::Listed;
 
+/// How long one call of a listener may take that does not say otherwise: five minutes.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(5);
+
 /// Handles the events of one channel, for effects outside a database.
 ///
 /// The runner calls it for one event of a key at a time. Whoever writes to the service's database
@@ -46,8 +49,9 @@ pub trait Listener: Send + Sync + 'static {
     /// or the runner that is given this listener does not compile.
     const QUEUE_GROUP: QueueGroup;
 
-    /// How long one call may take. A handler that takes longer is stopped, and the attempt has failed.
-    const DEADLINE: Duration = Duration::from_mins(5);
+    /// How long one call may take: five minutes by default. A handler that takes longer is stopped, and
+    /// the attempt has failed.
+    const DEADLINE: Duration = DEADLINE;
 
     /// Handles one event, and says what becomes of its message.
     ///

@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use super::guard::{Candidate, Turn};
 use super::{Database, Tx};
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::listener::{Decision, Delivery, Handled, Listener, Settled};
+use crate::listener::{self, Decision, Delivery, Handled, Listener, Settled};
 use crate::name::QueueGroup;
 use crate::subject_set::Listed;
 
@@ -24,6 +26,10 @@ pub trait TransactionalListener: Send + Sync + 'static {
 
     /// Which events of an aggregate are applied.
     const ORDER: Order = Order::EveryVersion;
+
+    /// How long one call may take, from the beginning of the transaction to its commit: five minutes by
+    /// default. A handler that takes longer is stopped, and the attempt has failed.
+    const DEADLINE: Duration = listener::DEADLINE;
 
     /// Applies one event. An `Err` undoes everything.
     ///
@@ -71,6 +77,7 @@ impl<L: TransactionalListener> Listener for InTransaction<L> {
     type Event = L::Event;
 
     const QUEUE_GROUP: QueueGroup = L::QUEUE_GROUP;
+    const DEADLINE: Duration = L::DEADLINE;
 
     async fn on_message(
         &self,

@@ -1,5 +1,6 @@
 use super::super::fixture::{
-    Book, CountViews, Newest, Scratch, WriteAndFail, deposit, entries, hand, incoming, viewed,
+    BANK, Book, CountViews, Newest, Scratch, Viewed, WriteAndFail, deposit, entries, hand,
+    incoming, viewed,
 };
 use super::*;
 use crate::failure::FailureKind;
@@ -99,4 +100,23 @@ async fn failure_leaves_no_trace() {
 
     let listener = InTransaction::new(&database, Book);
     assert_eq!(hand(&listener, &event).await.unwrap(), Handled::Done);
+}
+
+#[test]
+fn handler_says_how_long_it_may_take() {
+    struct Slow;
+
+    impl TransactionalListener for Slow {
+        type Event = Viewed;
+
+        const QUEUE_GROUP: QueueGroup = BANK;
+        const DEADLINE: Duration = Duration::from_hours(1);
+
+        async fn apply(&self, _: Self::Event, _: &mut Tx<'_>) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    assert_eq!(InTransaction::<Slow>::DEADLINE, Slow::DEADLINE);
+    assert_eq!(InTransaction::<Book>::DEADLINE, Duration::from_mins(5));
 }
