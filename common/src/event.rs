@@ -38,11 +38,12 @@ pub trait Event:
 
     /// What the event is about: the id of its aggregate.
     fn key(&self) -> Key;
+}
 
-    /// The aggregate's revision, for the version guard. `None`: the event carries none.
-    fn version(&self) -> Option<Version> {
-        Self::VERSION.map(|version| version(self))
-    }
+/// The aggregate's revision. Not a method of [`Event`]: written by hand there, it could contradict
+/// [`VERSION`](Event::VERSION), by which the checks at the start go.
+pub(crate) fn version_of<E: Event>(event: &E) -> Option<Version> {
+    E::VERSION.map(|version| version(event))
 }
 
 /// How much of its aggregate an event tells.

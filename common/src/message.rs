@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::cloud_events as ce;
-use crate::event::{Event, schema_version};
+use crate::event::{Event, schema_version, version_of};
 use crate::headers::Headers;
 use crate::metadata::Metadata;
 use crate::name::Key;
@@ -75,7 +75,7 @@ impl Outgoing {
         Ok(Self {
             channel: <E as Listed>::CHANNEL.into(),
             stream: <E as Listed>::STREAM.as_str().into(),
-            version: event.version(),
+            version: version_of(event),
             key,
             id,
             headers,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::guard::{Candidate, Turn};
 use super::{Database, Tx};
-use crate::event::Event;
+use crate::event::{Event, version_of};
 use crate::failure::Failure;
 use crate::listener::{self, Decision, Delivery, Handled, Listener, Settled};
 use crate::name::QueueGroup;
@@ -119,7 +119,7 @@ impl<L: TransactionalListener> InTransaction<L> {
         candidate: Candidate<'_>,
     ) -> Result<Handled, Failure> {
         let version = match L::ORDER {
-            Order::EveryVersion | Order::NewestOnly => event.version(),
+            Order::EveryVersion | Order::NewestOnly => version_of(&event),
             Order::Any => None,
         };
         let mut held = None;
