@@ -108,9 +108,37 @@ impl Topology {
         }
     }
 
+    /// Adds what another needs. Both may have channels of one stream.
     pub(crate) fn merge(&mut self, other: Self) {
-        self.streams.extend(other.streams);
-        self.consumers.extend(other.consumers);
+        for theirs in other.streams.into_values() {
+            let ours = self.stream(theirs.name);
+            add_all(&mut ours.channels, theirs.channels);
+            add_all(&mut ours.producers, theirs.producers);
+        }
+        for theirs in other.consumers.into_values() {
+            let ours = self.consumer(theirs.stream, theirs.group);
+            add_all(&mut ours.channels, theirs.channels);
+        }
+    }
+
+    fn stream(&mut self, name: StreamName) -> &mut StreamPlan {
+        self.streams
+            .entry(name.as_str())
+            .or_insert_with(|| StreamPlan {
+                name,
+                channels: Vec::new(),
+                producers: Vec::new(),
+            })
+    }
+
+    fn consumer(&mut self, stream: StreamName, group: QueueGroup) -> &mut ConsumerPlan {
+        self.consumers
+            .entry((stream.as_str(), group.as_str()))
+            .or_insert_with(|| ConsumerPlan {
+                stream,
+                group,
+                channels: Vec::new(),
+            })
     }
 
     /// Creates what is missing on the server and raises what is less than declared. Nothing is removed.
@@ -158,33 +186,21 @@ impl Topology {
 impl EventVisitor for Topology {
     fn visit<E: Event>(&mut self) {
         let (stream, channel) = (<E as Listed>::STREAM, <E as Listed>::CHANNEL);
-        let plan = self
-            .streams
-            .entry(stream.as_str())
-            .or_insert_with(|| StreamPlan {
-                name: stream,
-                channels: Vec::new(),
-                producers: Vec::new(),
-            });
-        add(&mut plan.channels, channel);
-        add(&mut plan.producers, <E as Listed>::PRODUCER);
+        let plan = self.stream(stream);
+        add_all(&mut plan.channels, [channel]);
+        add_all(&mut plan.producers, [<E as Listed>::PRODUCER]);
         for &group in <E as Listed>::CONSUMERS {
-            let plan = self
-                .consumers
-                .entry((stream.as_str(), group.as_str()))
-                .or_insert_with(|| ConsumerPlan {
-                    stream,
-                    group,
-                    channels: Vec::new(),
-                });
-            add(&mut plan.channels, channel);
+            add_all(&mut self.consumer(stream, group).channels, [channel]);
         }
     }
 }
 
-fn add<T: PartialEq>(all: &mut Vec<T>, one: T) {
-    if !all.contains(&one) {
-        all.push(one);
+/// Adds those that are not there.
+fn add_all<T: PartialEq>(all: &mut Vec<T>, some: impl IntoIterator<Item = T>) {
+    for one in some {
+        if !all.contains(&one) {
+            all.push(one);
+        }
     }
 }
 
@@ -270,8 +286,72 @@ impl TopologyError {
 
 #[cfg(test)]
 mod tests {
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
     use super::*;
-    use crate::Subjects;
+    use crate::{Key, Subjects, subjects};
+
+    const LETTERS: StreamName = StreamName::new("LETTERS");
+    const CITY: QueueGroup = QueueGroup::new("city");
+    const VILLAGE: QueueGroup = QueueGroup::new("village");
+    const ARCHIVE: QueueGroup = QueueGroup::new("archive");
+
+    subjects! {
+        /// What one team says.
+        enum Ours {
+            /// A letter was handed in.
+            Posted: "letter:posted", stream LETTERS, from CITY, to [ARCHIVE];
+        }
+    }
+
+    subjects! {
+        /// What another says on the same stream.
+        enum Theirs {
+            /// A letter was delivered.
+            Delivered: "letter:delivered", stream LETTERS, from VILLAGE, to [ARCHIVE];
+        }
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Posted {
+        id: Key,
+    }
+
+    impl Event for Posted {
+        const SUBJECT: Ours = Ours::Posted;
+
+        fn key(&self) -> Key {
+            self.id.clone()
+        }
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Delivered {
+        id: Key,
+    }
+
+    impl Event for Delivered {
+        const SUBJECT: Theirs = Theirs::Delivered;
+
+        fn key(&self) -> Key {
+            self.id.clone()
+        }
+    }
+
+    #[test]
+    fn lists_of_one_stream_are_added_to_each_other() {
+        let mut merged = Topology::of::<Ours>();
+        merged.merge(Topology::of::<Theirs>().for_group(ARCHIVE));
+
+        for topology in [merged, Topology::of::<Ours>().and::<Theirs>()] {
+            let stream = &topology.streams["LETTERS"];
+            assert_eq!(stream.channels, ["letter:posted", "letter:delivered"]);
+            assert_eq!(stream.producers, [CITY, VILLAGE]);
+            let consumer = &topology.consumers[&("LETTERS", "archive")];
+            assert_eq!(consumer.channels, ["letter:posted", "letter:delivered"]);
+        }
+    }
 
     #[test]
     fn every_group_has_one_consumer_on_each_stream_it_reads() {
