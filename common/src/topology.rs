@@ -141,7 +141,8 @@ impl Topology {
             })
     }
 
-    /// Creates what is missing on the server and raises what is less than declared. Nothing is removed.
+    /// Creates what is missing on the server and raises what is less than declared. Nothing is removed
+    /// but a consumer's `backoff`, which would overrule the delays of the [`RetryPolicy`](crate::RetryPolicy).
     ///
     /// Safe to run from several processes at once.
     ///
@@ -172,7 +173,8 @@ impl Topology {
     }
 
     /// Compares the server with what is declared, and changes nothing. Returns where the server has
-    /// more, which is no error: another version of a service may need it.
+    /// more, which is no error: another version of a service may need it; and where a consumer has an
+    /// `ack_wait` of its own, by which runners go.
     ///
     /// # Errors
     ///

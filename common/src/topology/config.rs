@@ -23,6 +23,10 @@ pub(super) enum Rule {
     Includes,
     /// It may be more; `0` or `-1` is without limit.
     AtLeast,
+    /// The server must not have it.
+    Absent,
+    /// It may be any other: what runs goes by what it finds.
+    Advised,
 }
 
 const STREAM_RULES: &[(&str, Rule)] = &[
@@ -43,6 +47,9 @@ const CONSUMER_RULES: &[(&str, Rule)] = &[
     ("filter_subjects", Rule::Includes),
     ("max_deliver", Rule::AtLeast),
     ("max_ack_pending", Rule::AtLeast),
+    // It would overrule the delays of the runner, and its leases.
+    ("backoff", Rule::Absent),
+    ("ack_wait", Rule::Advised),
 ];
 
 /// Something the server must have.
@@ -128,7 +135,7 @@ impl Declared {
     pub(super) fn compare(&self, found: &Config) -> Comparison {
         let mut comparison = Comparison::default();
         for &(setting, rule) in self.rules {
-            let Some(declared) = self.config.get(setting) else {
+            let Some(declared) = self.declared(setting, rule) else {
                 continue;
             };
             let found = found.get(setting).unwrap_or(&Value::Null);
@@ -141,6 +148,7 @@ impl Declared {
             match (rule, difference(rule, declared, found)) {
                 (_, Difference::None) => (),
                 (_, Difference::More) => comparison.more.push(drift()),
+                (_, Difference::Other) => comparison.other.push(drift()),
                 (Rule::Fixed, Difference::Less) => comparison.fixed.push(drift()),
                 (_, Difference::Less) => comparison.less.push(drift()),
             }
@@ -148,19 +156,36 @@ impl Declared {
         comparison
     }
 
+    /// What is declared of a setting. `None`: nothing, and the server may have what it likes.
+    fn declared(&self, setting: &str, rule: Rule) -> Option<&Value> {
+        match rule {
+            Rule::Absent => Some(&Value::Null),
+            Rule::Fixed | Rule::Equal | Rule::Includes | Rule::AtLeast | Rule::Advised => {
+                self.config.get(setting)
+            }
+        }
+    }
+
     /// What the server has, raised to what is declared; with `Pruning::Remove`, also lowered to it where entries are concerned.
     pub(super) fn raise(&self, found: &Config, pruning: super::Pruning) -> Config {
         let mut raised = found.clone();
         for &(setting, rule) in self.rules {
-            let Some(declared) = self.config.get(setting) else {
+            let Some(declared) = self.declared(setting, rule) else {
                 continue;
             };
             let has = found.get(setting).unwrap_or(&Value::Null);
             let value = match (difference(rule, declared, has), rule, pruning) {
+                (Difference::Less, Rule::Absent, _) => {
+                    raised.remove(setting);
+                    // The server takes the first step of a `backoff` for `ack_wait`.
+                    let lease = self.config.get_key_value("ack_wait");
+                    raised.extend(lease.map(|(name, lease)| (name.clone(), lease.clone())));
+                    continue;
+                }
                 (Difference::Less, Rule::Includes, super::Pruning::Keep) => union(declared, has),
                 (Difference::More, Rule::Includes, super::Pruning::Remove)
                 | (Difference::Less, _, _) => declared.clone(),
-                (Difference::None | Difference::More, _, _) => continue,
+                (Difference::None | Difference::More | Difference::Other, _, _) => continue,
             };
             raised.insert(setting.to_owned(), value);
         }
@@ -177,6 +202,8 @@ pub(super) struct Comparison {
     pub(super) less: Vec<Drift>,
     /// The server has more.
     pub(super) more: Vec<Drift>,
+    /// The server has something else, which does no harm.
+    pub(super) other: Vec<Drift>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -184,6 +211,7 @@ enum Difference {
     None,
     Less,
     More,
+    Other,
 }
 
 fn difference(rule: Rule, declared: &Value, found: &Value) -> Difference {
@@ -191,7 +219,9 @@ fn difference(rule: Rule, declared: &Value, found: &Value) -> Difference {
         return Difference::None;
     }
     match rule {
-        Rule::Fixed | Rule::Equal => Difference::Less,
+        Rule::Absent if found.as_array().is_some_and(Vec::is_empty) => Difference::None,
+        Rule::Fixed | Rule::Equal | Rule::Absent => Difference::Less,
+        Rule::Advised => Difference::Other,
         Rule::Includes => {
             let (declared, found) = (entries(declared), entries(found));
             if !declared.iter().all(|entry| found.contains(entry)) {
@@ -246,7 +276,7 @@ fn nanos(duration: std::time::Duration) -> u64 {
 mod tests {
     use super::super::Pruning;
     use super::*;
-    use crate::name::StreamName;
+    use crate::name::{QueueGroup, StreamName};
 
     fn declared() -> Declared {
         Declared::stream(
@@ -308,6 +338,47 @@ mod tests {
         );
         let pruned = declared().raise(&found, Pruning::Remove);
         assert_eq!(pruned["subjects"], declared().config["subjects"]);
+    }
+
+    fn consumer() -> Declared {
+        Declared::consumer(&ConsumerPlan {
+            stream: StreamName::new("TICKETS"),
+            group: QueueGroup::new("orders-service"),
+            channels: vec!["ticket:created"],
+        })
+    }
+
+    #[test]
+    fn delays_of_the_server_are_taken_out() {
+        let declared = consumer();
+        let mut found = declared.config.clone();
+        found.insert("backoff".to_owned(), json!([1_000_000_000_u64]));
+        found.insert("ack_wait".to_owned(), json!(1_000_000_000_u64));
+
+        let comparison = declared.compare(&found);
+        let [drift] = &comparison.less[..] else {
+            panic!("{comparison:?}");
+        };
+        assert_eq!(
+            drift.to_string(),
+            "consumer orders-service on TICKETS: backoff is [1000000000], declared null"
+        );
+        assert_eq!(declared.raise(&found, Pruning::Keep), declared.config);
+
+        found.insert("backoff".to_owned(), json!([]));
+        assert!(declared.compare(&found).less.is_empty());
+    }
+
+    #[test]
+    fn lease_of_the_servers_own_stays_and_is_said() {
+        let declared = consumer();
+        let mut found = declared.config.clone();
+        found.insert("ack_wait".to_owned(), json!(30_000_000_000_u64));
+
+        let comparison = declared.compare(&found);
+        assert!(comparison.less.is_empty() && comparison.fixed.is_empty());
+        assert_eq!(comparison.other[0].setting, "ack_wait");
+        assert_eq!(declared.raise(&found, Pruning::Remove), found);
     }
 
     #[test]

@@ -305,14 +305,18 @@ fn plan_change(
         return Err(TopologyError::Immutable { difference });
     }
     let raised = declared.raise(found, pruning);
+    let stays = |drift: &Drift| raised.get(drift.setting) == found.get(drift.setting);
+    for drift in comparison.other.iter().filter(|drift| stays(drift)) {
+        tracing::warn!(%drift, "left as it is");
+    }
     let of = declared.of.clone();
     if raised == *found {
         return Ok((Change::Kept { of }, raised));
     }
     let mut differences = comparison.less;
-    if pruning == Pruning::Remove {
-        differences.extend(comparison.more);
-    }
+    differences.extend(comparison.more);
+    differences.extend(comparison.other);
+    differences.retain(|drift| !stays(drift));
     let change = Change::Changed {
         of,
         differences,
@@ -427,6 +431,7 @@ fn compare(
             less.extend(comparison.fixed);
             less.extend(comparison.less);
             more.extend(comparison.more);
+            more.extend(comparison.other);
         }
         None => less.push(Drift {
             of: declared.of.clone(),
