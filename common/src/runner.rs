@@ -186,21 +186,8 @@ impl Runner {
             }
         }
         let stop = CancellationToken::new();
-        let mut tasks = self.start(&topology, &stop);
-        tokio::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown, if !stop.is_cancelled() => stop.cancel(),
-                ended = tasks.join_next() => match ended {
-                    None => return Ok(()),
-                    Some(Ok(())) => (),
-                    Some(Err(err)) => {
-                        stop.cancel();
-                        return Err(RunError::Task { reason: err.to_string() });
-                    }
-                },
-            }
-        }
+        let tasks = self.start(&topology, &stop);
+        join(tasks, &stop, shutdown).await
     }
 
     fn groups(&self) -> HashSet<QueueGroup> {
@@ -342,6 +329,30 @@ impl Runner {
     }
 }
 
+/// Waits for every task, and stops them at `shutdown` or when one of them panics: the others drain all the same.
+async fn join(
+    mut tasks: JoinSet<()>,
+    stop: &CancellationToken,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), RunError> {
+    tokio::pin!(shutdown);
+    let mut outcome = Ok(());
+    loop {
+        tokio::select! {
+            () = &mut shutdown, if !stop.is_cancelled() => stop.cancel(),
+            ended = tasks.join_next() => match ended {
+                None => return outcome,
+                Some(Ok(())) => (),
+                Some(Err(err)) => {
+                    stop.cancel();
+                    let reason = err.to_string();
+                    outcome = outcome.and(Err(RunError::Task { reason }));
+                }
+            },
+        }
+    }
+}
+
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channels: Vec<_> = self
@@ -412,4 +423,31 @@ pub enum RunError {
         /// What it said.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn task_that_panics_lets_the_others_drain() {
+        let stop = CancellationToken::new();
+        let (drained, mut reports) = tokio::sync::mpsc::channel(1);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { panic!("a bug") });
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            stopped.cancelled().await;
+            // As long as it takes for another task to be looked at.
+            tokio::task::yield_now().await;
+            drained.send(()).await.unwrap();
+        });
+
+        let outcome = join(tasks, &stop, pending()).await;
+
+        assert!(matches!(outcome, Err(RunError::Task { .. })), "{outcome:?}");
+        assert_eq!(reports.recv().await, Some(()));
+    }
 }
