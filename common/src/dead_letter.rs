@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::client::Client;
 use crate::cloud_events as ce;
 use crate::headers::Headers;
-use crate::metadata::Position;
+use crate::metadata::{Position, said};
 use crate::publisher::{PublishError, store};
 use crate::topology::DEAD_LETTERS;
 
@@ -69,9 +69,33 @@ pub(crate) struct DeadLetter<'m> {
     pub(crate) attempts: u32,
 }
 
+/// How much of the original a dead letter holds. The original stays in its stream, and the record says where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Headers and payload.
+    All,
+    /// What the record adds is too much for the server's limit.
+    Headers,
+    /// The original is nearly all headers, and the record alone is small enough.
+    Nothing,
+}
+
 impl DeadLetter<'_> {
-    /// Stores it, once however often this is called.
+    /// Stores it, with as much of the original as the server takes.
+    ///
+    /// Once, however often this is called within the server's duplicate window of two minutes; later, once more.
     pub(crate) async fn store(&self, client: &Client) -> Result<(), PublishError> {
+        match self.store_with(client, Holds::All).await {
+            Err(PublishError::TooLarge { .. }) => (),
+            stored => return stored,
+        }
+        match self.store_with(client, Holds::Headers).await {
+            Err(PublishError::TooLarge { .. }) => self.store_with(client, Holds::Nothing).await,
+            stored => stored,
+        }
+    }
+
+    async fn store_with(&self, client: &Client, holds: Holds) -> Result<(), PublishError> {
         let Self {
             group,
             channel,
@@ -79,37 +103,49 @@ impl DeadLetter<'_> {
             ..
         } = self;
         let subject = format!("dead-letter.{group}.{channel}.{key}");
-        let headers = self.headers();
-        match store(
-            client,
-            Some(DEAD_LETTERS),
-            subject.clone(),
-            &headers,
-            self.payload,
-        )
-        .await
-        {
-            Err(PublishError::TooLarge { .. }) => {
-                // What the record adds is too much for the server's limit. The original stays in
-                // its stream, and the record says where.
-                let mut headers = headers;
-                headers.set(BODY, "in-stream");
-                store(client, Some(DEAD_LETTERS), subject, &headers, &Bytes::new()).await
-            }
-            stored => stored,
-        }
-        .map(|_| ())
+        let (headers, payload) = self.message(holds);
+        store(client, Some(DEAD_LETTERS), subject, &headers, &payload)
+            .await
+            .map(|_| ())
     }
 
-    /// The original's headers, less those that command the server, and the record.
-    fn headers(&self) -> Headers {
+    fn message(&self, holds: Holds) -> (Headers, Bytes) {
+        let original = match holds {
+            Holds::All | Holds::Headers => self.headers.without_record(),
+            Holds::Nothing => Headers::new(),
+        };
+        let mut headers = self.record(original);
+        match holds {
+            Holds::All if self.kind == Kind::Poison => headers.set(BODY, "raw-message"),
+            Holds::All => (),
+            Holds::Headers => headers.set(BODY, "in-stream"),
+            Holds::Nothing => headers.set(BODY, "all-in-stream"),
+        }
+        let payload = match holds {
+            Holds::All => self.payload.clone(),
+            Holds::Headers | Holds::Nothing => Bytes::new(),
+        };
+        (headers, payload)
+    }
+
+    /// Adds to the original's headers why, when, how often and where from.
+    fn record(&self, mut headers: Headers) -> Headers {
         let Position {
             stream,
             sequence,
             stored_at,
         } = self.position;
         let reason: String = self.reason.chars().take(LONGEST_REASON).collect();
-        let mut headers = self.headers.retain(|name| !name.starts_with("Nats-"));
+        // A copy of the letter has another place, of which another identity would be made: the inbox
+        // would not know the event again. What kills by its headers may have one among them.
+        if self.kind != Kind::Poison {
+            if said(self.headers, &ce::ID).is_none() {
+                headers.set(ce::ID, ce::encode(&self.position.id()));
+            }
+            if said(self.headers, &ce::SOURCE).is_none() {
+                headers.set(ce::SOURCE, ce::encode(&self.position.source()));
+            }
+        }
         headers.set(KIND, self.kind.as_str());
         headers.set(REASON, ce::encode(&reason));
         headers.set(ATTEMPTS, self.attempts.to_string());
@@ -118,9 +154,6 @@ impl DeadLetter<'_> {
         headers.set(SEQUENCE, sequence.to_string());
         headers.set(STORED_AT, stored_at.to_string());
         headers.set(DIED_AT, Timestamp::now().to_string());
-        if self.kind == Kind::Poison {
-            headers.set(BODY, "raw-message");
-        }
         // With the time, for a re-created stream counts from 1 again.
         headers.set(
             ce::MSG_ID,
@@ -131,5 +164,106 @@ impl DeadLetter<'_> {
             ),
         );
         headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::HeaderMap;
+
+    use super::*;
+    use crate::message::MAX_SIZE;
+    use crate::metadata::Metadata;
+    use crate::name::Key;
+
+    /// The letter of a message with these headers, which a handler rejected.
+    fn letter(headers: &[(&'static str, &str)], holds: Holds) -> (Headers, Bytes) {
+        DeadLetter {
+            group: "orders-service",
+            channel: "ticket:created",
+            key: "k",
+            position: &position(),
+            headers: &received(headers),
+            payload: &Bytes::from_static(b"{}"),
+            kind: Kind::Rejected,
+            reason: "\u{1f480}".repeat(1000),
+            attempts: 1,
+        }
+        .message(holds)
+    }
+
+    fn received(headers: &[(&'static str, &str)]) -> Headers {
+        let mut map = HeaderMap::new();
+        for &(name, value) in headers {
+            map.insert(name, value);
+        }
+        Headers::from_nats(map)
+    }
+
+    fn position() -> Position {
+        Position {
+            stream: "TICKETS".to_owned(),
+            sequence: 7,
+            stored_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn read(position: Position, headers: Headers) -> Metadata {
+        let key = Key::new("k").unwrap();
+        Metadata::read("ticket:created", key, position, 1, headers)
+    }
+
+    #[test]
+    fn message_that_is_nearly_all_headers_can_be_buried() {
+        let vast = "x".repeat(1024 * 1024);
+        let headers = [("tenant", &*vast), ("ce-id", &*vast)];
+
+        let (kept, _) = letter(&headers, Holds::Headers);
+        assert!(kept.wire_len() > MAX_SIZE);
+
+        let (headers, payload) = letter(&headers, Holds::Nothing);
+        assert!(headers.wire_len() < 16 * 1024, "{}", headers.wire_len());
+        assert_eq!(payload, Bytes::new());
+        assert_eq!(headers.get("dead-letter-body"), Some("all-in-stream"));
+        assert_eq!(headers.get("dead-letter-stream"), Some("TICKETS"));
+        assert_eq!(headers.get("dead-letter-sequence"), Some("7"));
+    }
+
+    #[test]
+    fn letter_holds_the_original_but_what_looks_like_a_record() {
+        let headers = [
+            ("tenant", "acme"),
+            ("Nats-TTL", "1s"),
+            ("dead-letter-body", "in-stream"),
+            ("Dead-Letter-Reason", "none"),
+        ];
+
+        let (headers, payload) = letter(&headers, Holds::All);
+
+        assert_eq!(payload, Bytes::from_static(b"{}"));
+        assert_eq!(headers.get("tenant"), Some("acme"));
+        for foreign in ["Nats-TTL", "dead-letter-body", "Dead-Letter-Reason"] {
+            assert_eq!(headers.get(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn copy_of_a_letter_is_the_same_event() {
+        for headers in [
+            &[][..],
+            &[("ce-id", "a b"), ("ce-source", "/x")],
+            &[("ce-id", "")],
+        ] {
+            let original = read(position(), received(headers));
+
+            let elsewhere = Position {
+                sequence: 1000,
+                ..position()
+            };
+            let copy = read(elsewhere, letter(headers, Holds::All).0);
+
+            assert_eq!(copy.id(), original.id(), "{headers:?}");
+            assert_eq!(copy.source(), original.source(), "{headers:?}");
+        }
     }
 }

@@ -92,8 +92,14 @@ impl Headers {
         self.0.insert(name, HeaderValue::from(value));
     }
 
+    /// What a dead letter keeps of its original: all but commands to the server, and what tells of an
+    /// earlier death or pretends to.
+    pub(crate) fn without_record(&self) -> Self {
+        self.retain(|name| !is_record(name))
+    }
+
     /// Leaves out what `keep` refuses. A name keeps all of its values.
-    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
+    fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
         let mut kept = HeaderMap::new();
         // To collect into a map would keep the last value of each name only.
         for (name, values) in self.0.iter().filter(|(name, _)| keep((*name).as_ref())) {
@@ -128,14 +134,17 @@ impl Headers {
 }
 
 fn is_reserved(name: &str) -> bool {
-    let starts = |prefix: &str| {
-        name.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    starts("nats-")
-        || starts("ce-")
-        || starts("dead-letter-")
-        || name.eq_ignore_ascii_case("content-type")
+    is_record(name) || starts(name, "ce-") || name.eq_ignore_ascii_case("content-type")
+}
+
+/// Whether the header commands the server, or tells of a death.
+fn is_record(name: &str) -> bool {
+    starts(name, "nats-") || starts(name, "dead-letter-")
+}
+
+fn starts(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// A header was refused; nothing was sent.

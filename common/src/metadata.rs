@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use async_nats::HeaderName;
 use jiff::Timestamp;
 
 use crate::cloud_events as ce;
@@ -35,11 +36,34 @@ impl Position {
     pub(crate) fn place(&self) -> Place {
         (self.sequence, self.stored_at)
     }
+
+    /// The id of an event that has none of its own. With the time, for a re-created stream counts from 1 again.
+    pub(crate) fn id(&self) -> String {
+        let Self {
+            stream,
+            sequence,
+            stored_at,
+        } = self;
+        format!("{stream}:{sequence}:{}", stored_at.as_nanosecond())
+    }
+
+    /// The source of an event that names none.
+    pub(crate) fn source(&self) -> String {
+        format!("/{}", self.stream)
+    }
+}
+
+/// The value of a header, decoded. `None`: there is none, or it is empty.
+pub(crate) fn said<'h>(headers: &'h Headers, name: &HeaderName) -> Option<Cow<'h, str>> {
+    headers
+        .known(name)
+        .filter(|value| !value.is_empty())
+        .map(ce::decode)
 }
 
 impl Metadata {
     /// Reads the headers. The reader is liberal: a message without any is a valid event, whose id
-    /// is then made of its place in the stream (and of the time, for a re-created stream counts from 1 again).
+    /// is then made of its place in the stream.
     pub(crate) fn read(
         channel: &'static str,
         key: Key,
@@ -47,28 +71,11 @@ impl Metadata {
         attempt: u32,
         headers: Headers,
     ) -> Self {
-        let value = |name| {
-            headers
-                .known(&name)
-                .filter(|value| !value.is_empty())
-                .map(ce::decode)
-        };
-        let id = value(ce::ID).map_or_else(
-            || {
-                let Position {
-                    stream,
-                    sequence,
-                    stored_at,
-                } = &position;
-                format!("{stream}:{sequence}:{}", stored_at.as_nanosecond())
-            },
-            Into::into,
-        );
-        let source = value(ce::SOURCE).map_or_else(|| format!("/{}", position.stream), Into::into);
+        let value = |name| said(&headers, &name).map(Cow::into_owned);
         let schema_version = value(ce::DATA_SCHEMA).and_then(|name| ce::schema_version(&name));
         Self {
-            id,
-            source,
+            id: value(ce::ID).unwrap_or_else(|| position.id()),
+            source: value(ce::SOURCE).unwrap_or_else(|| position.source()),
             channel,
             key,
             schema_version,

@@ -31,7 +31,8 @@ const SCHEDULE_TARGET: HeaderName = HeaderName::from_static("Nats-Schedule-Targe
 /// Publishes to JetStream, and returns when the server has stored the event. Cheap to clone.
 ///
 /// What can be retried (no leader, no answer, a lost connection) is, for up to 30 s, under the same
-/// `Nats-Msg-Id`: the server stores it once.
+/// `Nats-Msg-Id`. The server remembers those for two minutes, so that one call stores an event once. Another
+/// call with the same event is another event.
 #[derive(Debug, Clone)]
 pub struct JetStreamPublisher {
     client: Client,
@@ -44,7 +45,7 @@ type Encoded = Result<Outgoing, PublishError>;
 pub struct Stored {
     /// The event's place in its stream, the first being 1.
     pub sequence: u64,
-    /// Whether the server had it already, by its `Nats-Msg-Id`.
+    /// Whether the server had it already, by its `Nats-Msg-Id`, which it remembers for two minutes.
     pub duplicate: bool,
 }
 
