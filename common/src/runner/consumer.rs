@@ -255,7 +255,8 @@ impl Consumer {
 }
 
 impl Held {
-    async fn accept(&mut self, message: async_nats::Message, worker: &Arc<Worker>) {
+    /// Takes a message in. It is started by the session, unless something is unavailable.
+    async fn accept(&mut self, message: async_nats::Message, worker: &Worker) {
         let Some(received) = Received::read(message) else {
             tracing::warn!("message is no delivery of a consumer");
             return;
@@ -272,7 +273,6 @@ impl Held {
         }
         self.leases.insert(place, received.reply.clone());
         self.lanes.push(received.key.clone(), received);
-        self.start(worker);
     }
 
     fn start(&mut self, worker: &Arc<Worker>) {
