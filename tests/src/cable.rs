@@ -28,6 +28,8 @@ enum Passes {
     Everything,
     /// What the server says stays on the way.
     WhatClientsSay,
+    /// What clients say stays on the way.
+    WhatTheServerSays,
     Nothing,
 }
 
@@ -81,6 +83,11 @@ impl Cable {
         self.pass(Passes::WhatClientsSay);
     }
 
+    /// Lets clients hear everything, and the server hear nobody, until [`mend`](Self::mend).
+    pub fn deafen(&self) {
+        self.pass(Passes::WhatTheServerSays);
+    }
+
     /// Makes connections again, and passes everything on.
     pub fn mend(&self) {
         self.pass(Passes::Everything);
@@ -104,9 +111,9 @@ async fn listen(
         if passes == Passes::Nothing {
             continue;
         }
-        let (server, heard) = (server.clone(), state.subscribe());
+        let (server, state) = (server.clone(), state.subscribe());
         tokio::spawn(async move {
-            let through = pass_on(client, &server, heard, delay);
+            let through = pass_on(client, &server, state, delay);
             tokio::select! {
                 biased;
                 _ = cut.wait_for(|state| state.cuts > cuts) => (),
@@ -119,7 +126,7 @@ async fn listen(
 async fn pass_on(
     mut client: TcpStream,
     server: &str,
-    heard: watch::Receiver<State>,
+    state: watch::Receiver<State>,
     delay: Duration,
 ) {
     let Ok(mut server) = TcpStream::connect(server).await else {
@@ -127,31 +134,42 @@ async fn pass_on(
     };
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
+    let there = Way {
+        state: state.clone(),
+        shut: Passes::WhatTheServerSays,
+        delay,
+    };
+    let back = Way {
+        state,
+        shut: Passes::WhatClientsSay,
+        delay,
+    };
     // However one of them ends, it ends for both.
     tokio::select! {
-        () = carry(from_client, to_server, delay, None) => (),
-        () = carry(from_server, to_client, delay, Some(heard)) => (),
+        () = there.carry(from_client, to_server) => (),
+        () = back.carry(from_server, to_client) => (),
     }
 }
 
-/// Passes on one way, and nothing while `heard` says that the cable is mute.
-async fn carry(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+/// One of the two directions.
+struct Way {
+    state: watch::Receiver<State>,
+    /// When nothing goes this way.
+    shut: Passes,
     delay: Duration,
-    mut heard: Option<watch::Receiver<State>>,
-) {
-    let mut chunk = vec![0; CHUNK];
-    while let Ok(read @ 1..) = from.read(&mut chunk).await {
-        sleep(delay).await; // the length of the cable
-        if let Some(heard) = &mut heard {
+}
+
+impl Way {
+    async fn carry(mut self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+        let mut chunk = vec![0; CHUNK];
+        while let Ok(read @ 1..) = from.read(&mut chunk).await {
+            sleep(self.delay).await; // the length of the cable
+            let shut = self.shut;
             // The sender outlives every connection.
-            let _ = heard
-                .wait_for(|state| state.passes != Passes::WhatClientsSay)
-                .await;
-        }
-        if to.write_all(&chunk[..read]).await.is_err() {
-            return;
+            let _ = self.state.wait_for(|state| state.passes != shut).await;
+            if to.write_all(&chunk[..read]).await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -301,7 +301,8 @@ impl Held {
         }
     }
 
-    async fn accept(&mut self, message: async_nats::Message, worker: &Arc<Worker>) {
+    /// Takes a message in. It is started by the session, unless something is unavailable.
+    async fn accept(&mut self, message: async_nats::Message, worker: &Worker) {
         if let Some(received) = self.sort_out(message, worker).await {
             let place = received.position.place();
             self.leases.insert(place, received.reply.clone());
@@ -313,7 +314,7 @@ impl Held {
     async fn sort_out(
         &mut self,
         message: async_nats::Message,
-        worker: &Arc<Worker>,
+        worker: &Worker,
     ) -> Option<Received> {
         let Some(received) = Received::read(message) else {
             tracing::warn!("message is no delivery of a consumer");

@@ -153,7 +153,7 @@ async fn server_that_stands_still_for_longer_than_a_request_costs_time_only() {
 }
 
 #[tokio::test]
-async fn handler_that_ends_while_the_way_is_cut_is_not_called_again() {
+async fn handler_whose_acknowledgement_is_lost_is_not_called_again() {
     let nats = TestNats::start().await;
     nats.provision::<Notes>().await;
     nats.set_lease(NOTES, READERS, LEASE).await;
@@ -173,13 +173,15 @@ async fn handler_that_ends_while_the_way_is_cut_is_not_called_again() {
     }
     listener.until_called(20).await;
 
-    cable.cut();
-    replica.until_not_ready("connection lost").await;
+    // What it says from now on is lost.
+    cable.deafen();
     gate.open();
     listener.until_done(20).await;
     long_enough_for("every lease to run out", 2 * LEASE).await;
     let state = nats.consumer(NOTES, READERS).await.unwrap();
     assert_eq!(state.unsettled, 20, "nobody could tell the server");
+    cable.cut();
+    replica.until_not_ready("connection lost").await;
     cable.mend();
 
     nats.until_caught_up(NOTES, READERS).await;

@@ -60,6 +60,7 @@ async fn until_entered(ledger: &Ledger, entries: &[i64]) {
 async fn events_of_an_account_are_applied_in_the_order_of_their_versions() {
     let nats = TestNats::start().await;
     let ledger = Ledger::new().await;
+    let began = Instant::now();
     let replica = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
 
     nats.publish(&withdraw(3, 100)).await;
@@ -77,6 +78,8 @@ async fn events_of_an_account_are_applied_in_the_order_of_their_versions() {
     nats.publish(&deposit(1, 70)).await;
 
     until_entered(&ledger, &[70, 40, -100]).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(9), "left to the sweep: {took:?}");
     assert_eq!(ledger.held().await, 0);
     assert!(nats.dead_letters().await.is_empty());
     replica.stop().await;
