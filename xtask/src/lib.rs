@@ -23,7 +23,8 @@ mod run_id;
 mod watchdog;
 
 pub use nats_process::{
-    NatsProcess, NatsProcessBuilder, NotReady, SignalError, StartError, free_port, reap_orphans,
+    NATS_CONF, NatsProcess, NatsProcessBuilder, NotReady, SignalError, StartError, free_port,
+    reap_orphans,
 };
 pub use run_id::{ParseRunIdError, RunId};
 pub use watchdog::Watchdog;

@@ -22,6 +22,11 @@ pub use self::{
 };
 use crate::{command, watchdog::Watchdog};
 
+/// What every server of ours is told, whoever starts it: the file `nats.conf` of the repository.
+///
+/// A [`NatsProcess`] has it already; it is here for containers.
+pub const NATS_CONF: &str = include_str!("../../nats.conf");
+
 /// How a server is to be run. Made by [`NatsProcess::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start`"]
@@ -54,9 +59,9 @@ impl NatsProcessBuilder {
         self
     }
 
-    /// Adds text to the server's configuration file: users, `max_payload`, a cluster.
+    /// Adds text to the server's configuration file, after [`NATS_CONF`]: users, `max_payload`, a cluster.
     ///
-    /// A cluster needs a `server_name` here. Ports and store are ours: command-line options win over
+    /// What is said twice holds as it is said last. A cluster needs a `server_name` here. Ports and store are ours: command-line options win over
     /// the file.
     pub fn config(mut self, text: impl AsRef<str>) -> Self {
         self.config.push_str(text.as_ref());
@@ -123,7 +128,7 @@ impl NatsProcess {
             dir: dir.into(),
             port: None,
             monitoring: Monitoring::Off,
-            config: String::new(),
+            config: NATS_CONF.to_owned(),
             ready_within: Duration::from_secs(20),
         }
     }

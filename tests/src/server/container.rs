@@ -10,7 +10,7 @@ use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 use tokio::process::Command;
 use tokio::runtime::Runtime;
-use xtask::{RunId, Watchdog, free_port};
+use xtask::{NATS_CONF, RunId, Watchdog, free_port};
 
 use super::{READY_WITHIN, STOP_WITHIN, deadline};
 
@@ -38,6 +38,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Container {
     pub(super) async fn start(config: String) -> Self {
+        let config = format!("{NATS_CONF}{config}");
         let image = env::var("TEST_NATS_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
         let mut tries = 0;
         let (container, port) = loop {

@@ -64,6 +64,24 @@ fn server_starts_stops_and_comes_back_on_its_ports() {
 }
 
 #[test]
+fn store_is_not_limited_by_the_disk() {
+    let Some(server) = server() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let limit = |config| {
+        let nats = NatsProcess::builder(&server, dir.path())
+            .config(config)
+            .start()
+            .unwrap();
+        let log = fs::read_to_string(nats.dir().join("server.log")).unwrap();
+        let line = log.lines().rfind(|line| line.contains("Max Storage:"));
+        line.unwrap().rsplit_once(':').unwrap().1.trim().to_owned()
+    };
+
+    assert_eq!(limit(""), "1.00 PB");
+    assert_eq!(limit("jetstream { max_file_store: 5GB }"), "5.00 GB");
+}
+
+#[test]
 fn paused_server_is_silent_until_it_is_resumed() {
     let Some(server) = server() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -164,7 +182,7 @@ fn wrong_configuration_is_told_with_the_log() {
             ..
         }
     ));
-    assert!(error.to_string().contains("nats.conf:1"), "{error}");
+    assert!(error.to_string().contains("nats.conf:"), "{error}");
 }
 
 #[test]
