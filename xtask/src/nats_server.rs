@@ -25,22 +25,6 @@ pub struct NatsServer {
     pub path: PathBuf,
     /// What it calls itself.
     pub version: Version,
-    /// How we came by it.
-    pub source: Source,
-}
-
-/// How we came by a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// `NATS_SERVER` names it.
-    Environment,
-    /// It was on `PATH`.
-    Path,
-    /// It was fetched before, and its digest is still the pinned one.
-    Cache,
-    /// It was fetched just now.
-    Fetched,
 }
 
 /// Why there is no server.
@@ -191,7 +175,6 @@ impl Locator {
             Ok(version) => Ok(Some(NatsServer {
                 path: path.clone(),
                 version,
-                source: Source::Environment,
             })),
             Err(source) => Err(LocateError::Environment {
                 path: path.clone(),
@@ -207,11 +190,7 @@ impl Locator {
             .map(|dir| dir.join(&name))
             .filter(|path| path.is_file())
             .find_map(|path| match version::probe(&path) {
-                Ok(version) => Some(NatsServer {
-                    path,
-                    version,
-                    source: Source::Path,
-                }),
+                Ok(version) => Some(NatsServer { path, version }),
                 Err(ProbeError::TooOld { found }) => {
                     let (path, minimum) = (path.display(), Version::MINIMUM);
                     eprintln!(
@@ -236,7 +215,6 @@ impl Locator {
         Ok(NatsServer {
             path,
             version: Version::PINNED,
-            source: Source::Fetched,
         })
     }
 
@@ -250,7 +228,6 @@ impl Locator {
             Ok(()) => Ok(Some(NatsServer {
                 path,
                 version: Version::PINNED,
-                source: Source::Cache,
             })),
             Err(error @ VerifyError::Digest { .. }) => {
                 eprintln!("nats-server: {error}");
