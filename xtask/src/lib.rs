@@ -17,6 +17,7 @@
 //! ```
 
 pub mod command;
+pub mod containers;
 mod nats_process;
 pub mod nats_server;
 mod run_id;

@@ -4,18 +4,13 @@ use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, bail};
 use xtask::{
-    RunId, Watchdog, command,
-    command::Finished,
+    RunId, Watchdog,
+    command::{self, Finished},
+    containers::{LABEL, LOCAL_IMAGE, PUBLIC_IMAGE},
     nats_server::{self, Platform},
 };
 
 use super::engine::Daemon;
-
-/// The public image of the pinned server.
-const IMAGE: &str = "nats:2.15.1";
-
-/// On every container of the tests; its value is the run's id.
-const LABEL: &str = "org.sgtickets.test";
 
 /// An engine, reached through the `docker` client.
 #[derive(Debug)]
@@ -52,17 +47,20 @@ impl Docker {
             .map(drop)
     }
 
-    /// Makes sure that the engine has the image: it is there, or pulled, or built.
+    /// An image of the server that the engine has: it is there, or pulled, or built.
     pub(super) fn server_image(&self) -> anyhow::Result<&'static str> {
-        if self.ask(&["image", "inspect", IMAGE], 30).is_ok() {
-            return Ok(IMAGE);
+        for image in [PUBLIC_IMAGE, LOCAL_IMAGE] {
+            if self.ask(&["image", "inspect", image], 30).is_ok() {
+                return Ok(image);
+            }
         }
-        eprintln!("docker: pulling {IMAGE}");
-        if let Err(error) = self.ask(&["pull", "--quiet", IMAGE], 180) {
-            eprintln!("docker: {error:#}; building {IMAGE} from the pinned server instead");
-            self.build()?;
-        }
-        Ok(IMAGE)
+        eprintln!("docker: pulling {PUBLIC_IMAGE}");
+        let Err(error) = self.ask(&["pull", "--quiet", PUBLIC_IMAGE], 180) else {
+            return Ok(PUBLIC_IMAGE);
+        };
+        eprintln!("docker: {error:#}; building {LOCAL_IMAGE} from the pinned server instead");
+        self.build()?;
+        Ok(LOCAL_IMAGE)
     }
 
     fn build(&self) -> anyhow::Result<()> {
@@ -82,10 +80,10 @@ impl Docker {
              ENTRYPOINT [\"/nats-server\"]\n",
         )?;
         let folder = context.path().display().to_string();
-        self.ask(&["build", "--quiet", "--tag", IMAGE, &folder], 120)?;
+        self.ask(&["build", "--quiet", "--tag", LOCAL_IMAGE, &folder], 120)?;
 
         // Nothing else is in there, so a program that is not static would show now, not in a test.
-        let ran = self.ask(&["run", "--rm", IMAGE, "--version"], 60)?;
+        let ran = self.ask(&["run", "--rm", LOCAL_IMAGE, "--version"], 60)?;
         let version = server.version.to_string();
         if !ran.stdout.contains(&version) {
             bail!("the image says {:?}, not {version}", ran.stdout.trim());
