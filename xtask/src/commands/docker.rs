@@ -10,13 +10,14 @@ use xtask::{
     nats_server::{self, Platform},
 };
 
-use super::engine::Daemon;
+use super::{engine::Daemon, engine_use::EngineUse};
 
 /// An engine, reached through the `docker` client.
 #[derive(Debug)]
 pub(super) struct Docker {
     host: String,
     daemon: Option<Daemon>,
+    in_use: Option<EngineUse>,
     // Removes the containers if this process is killed.
     watchdog: Option<Watchdog>,
 }
@@ -26,15 +27,20 @@ impl Docker {
         Self {
             host,
             daemon: None,
+            in_use: None,
             watchdog: None,
         }
     }
 
-    pub(super) fn owning(self, daemon: Daemon) -> Self {
-        Self {
-            daemon: Some(daemon),
-            ..self
-        }
+    pub(super) fn owning(mut self, daemon: Daemon) -> Self {
+        self.daemon = Some(daemon);
+        self
+    }
+
+    /// Keeps its owner from stopping it.
+    pub(super) fn used(mut self, in_use: EngineUse) -> Self {
+        self.in_use = Some(in_use);
+        self
     }
 
     pub(super) fn host(&self) -> &str {
@@ -132,14 +138,17 @@ impl Docker {
     /// Stops the engine if it is ours and nobody else uses it.
     pub(super) fn close(&mut self) -> anyhow::Result<()> {
         self.watchdog = None;
-        let Some(daemon) = self.daemon.take() else {
+        let in_use = self.in_use.take();
+        let Some(mut daemon) = self.daemon.take() else {
             return Ok(());
         };
+        // Held until the engine is gone: whoever comes meanwhile waits, and then finds none.
+        let nobody_else = in_use.map(EngineUse::end).transpose()?.flatten();
         let running = self.ask(&["ps", "--quiet"], 30)?;
-        if running.stdout.trim().is_empty() {
-            return { daemon }.stop();
+        if nobody_else.is_some() && running.stdout.trim().is_empty() {
+            return daemon.stop();
         }
-        eprintln!("docker: containers of others run on the engine we started: left running");
+        eprintln!("docker: others use the engine we started: left running");
         daemon.leave_running();
         Ok(())
     }
@@ -154,5 +163,13 @@ impl Docker {
             bail!("`docker {verb}` said: {}", done.last_words());
         }
         Ok(done)
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            eprintln!("docker: {error:#}");
+        }
     }
 }

@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use xtask::{Watchdog, command};
 
-use super::docker::Docker;
+use super::{
+    docker::Docker,
+    engine_use::{EngineUse, lock_file},
+};
 
 /// Where an engine listens that nobody has told otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -21,6 +24,12 @@ const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The engine of this machine that answers; else, where that is possible, one that is installed and
 /// started now.
 pub(super) fn find_or_start() -> anyhow::Result<Docker> {
+    // Before we look: the one that answers may be another run's, which is about to stop it.
+    let in_use = EngineUse::begin().context("the engine cannot be locked")?;
+    Ok(find_or_start_now()?.used(in_use))
+}
+
+fn find_or_start_now() -> anyhow::Result<Docker> {
     let named = env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let is_named = named.is_some();
     let host = named.map_or_else(host_of_context, Ok);
@@ -208,8 +217,16 @@ impl Daemon {
         let child = dockerd
             .spawn()
             .with_context(|| format!("{program} cannot be started"))?;
-        let watchdog = Watchdog::arm(&format!("sleep 10; kill {}", child.id())).ok();
-        Ok(Self { child, watchdog })
+        // Another run may use it meanwhile. `flock` is there where we start engines: on Debian it is essential.
+        let watchdog = Watchdog::arm(&format!(
+            "sleep 10; flock --nonblock '{}' --command 'kill {}'",
+            lock_file().display(),
+            child.id()
+        ));
+        Ok(Self {
+            child,
+            watchdog: watchdog.ok(),
+        })
     }
 
     /// Asks it to end, and kills it if it has not after half a minute.
