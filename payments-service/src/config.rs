@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::PAYMENTS_SERVICE;
-use common::http::{ArgsError, ServiceArgs, ServiceConfig, VARIABLES};
-use jiff::SignedDuration;
+use common::http::{
+    ArgsError, ServiceArgs, ServiceConfig, VARIABLES, parse_duration, parse_time_limit,
+};
 
 /// What payments-service is configured by.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ struct Args {
     payment_gateway: Gateway,
 
     /// How long the gateway may take to answer, as `10s` or `500ms`.
-    #[arg(long, env, value_name = "DURATION", default_value = "10s", value_parser = at_least_a_moment)]
+    #[arg(long, env, value_name = "DURATION", default_value = "10s", value_parser = parse_time_limit)]
     gateway_timeout: Duration,
 
     /// The sandbox's ledger, the same for every replica: `sqlite://path/to/file.db` (created if
@@ -52,7 +53,7 @@ struct Args {
     gateway_ledger: Option<String>,
 
     /// How long a request to the sandbox is under way before it is carried out.
-    #[arg(long, env, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    #[arg(long, env, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     sandbox_latency: Duration,
 }
 
@@ -102,18 +103,6 @@ fn ledger_beside(database_url: &str) -> String {
     match path.rsplit_once('/') {
         Some((folder, _)) => format!("sqlite://{folder}/{file}"),
         None => format!("sqlite://{file}"),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration: SignedDuration = text.parse().map_err(|err: jiff::Error| err.to_string())?;
-    Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
-}
-
-fn at_least_a_moment(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        moment if moment < Duration::from_millis(1) => Err("must be 1ms or more".to_owned()),
-        duration => Ok(duration),
     }
 }
 

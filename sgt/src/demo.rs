@@ -41,7 +41,6 @@ use self::run_folder::RunFolder;
 use self::sale::Sale;
 use self::system::{Setup, System};
 use self::walk::Walk;
-use crate::duration;
 
 /// As a shell reports a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -73,8 +72,8 @@ pub(crate) struct Args {
     seed: u64,
 
     /// How long an order may stay unpaid, as 5s or 2m [default: 5s, more with hundreds of buyers]
-    #[arg(long, value_name = "TIME", value_parser = ttl)]
-    ttl: Option<Duration>,
+    #[arg(long, value_name = "TIME")]
+    ttl: Option<OrderTtl>,
 
     /// How many of each service run, on one database
     #[arg(long, value_name = "NUMBER", default_value = "1")]
@@ -87,13 +86,6 @@ pub(crate) struct Args {
     /// Report as one JSON object on standard output, and on standard error what is going on
     #[arg(long)]
     json: bool,
-}
-
-/// Reads what orders-service accepts.
-fn ttl(text: &str) -> Result<Duration, String> {
-    let ttl = duration::parse(text)?;
-    OrderTtl::try_from(ttl).map_err(|err| err.to_string())?;
-    Ok(ttl)
 }
 
 /// How a demo ended whose system had started.
@@ -125,7 +117,7 @@ impl Args {
     fn ttl(&self) -> Duration {
         let by_buyers = Duration::from_millis(40) * self.buyers.get();
         let bounded = by_buyers.clamp(Duration::from_secs(5), Duration::from_mins(1));
-        self.ttl.unwrap_or(bounded)
+        self.ttl.map_or(bounded, Duration::from)
     }
 }
 
