@@ -160,12 +160,11 @@ async fn run_system(
     folder: &RunFolder,
     stop: Stop,
 ) -> anyhow::Result<Ending> {
-    let mut stop = std::pin::pin!(stop);
+    let stop = std::pin::pin!(stop);
     let begun = Instant::now();
-    let mut system = tokio::select! {
-        started = System::start(setup, folder) => started?,
-        () = &mut stop => return Ok(Ending::Interrupted),
-    };
+    // Awaited also when it is time to stop: dropped half-way, it would go on in a thread and fill a
+    // folder that is gone. It ends by itself soon.
+    let mut system = System::start(setup, folder).await?;
     introduce(args, setup, &system, begun);
     let ending = run_demo(args, setup, folder, &mut system, stop).await;
     let stopped = system.stop().await;
@@ -186,12 +185,13 @@ async fn run_demo(
     let addresses = system.addresses().clone();
     let client = system.client().clone();
     let report = tokio::select! {
-        report = sell_and_judge(args, setup, folder, &addresses, &client) => report?,
-        err = system.broken() => return Err(err),
+        biased;
         () = &mut stop => {
             screen.say(STOPPING);
             return Ok(Ending::Interrupted);
         }
+        report = sell_and_judge(args, setup, folder, &addresses, &client) => report?,
+        err = system.broken() => return Err(err),
     };
     match screen {
         Screen::Text => Screen::result(&report),
