@@ -81,6 +81,14 @@ enum Payment {
     Unanswered,
 }
 
+/// How a cancellation ended for the buyer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cancellation {
+    InTime,
+    /// The order is complete.
+    TooLate,
+}
+
 impl Account {
     /// What became of the buyers, in one line.
     pub(super) fn buyers(&self) -> String {
@@ -318,16 +326,15 @@ impl<'s> Sale<'s> {
         Ok(payment)
     }
 
-    /// Cancels. Whether that was in time.
-    async fn cancel(&self, buyer: Person, order: &Order) -> anyhow::Result<bool> {
-        let in_time = self
+    async fn cancel(&self, buyer: Person, order: &Order) -> anyhow::Result<Cancellation> {
+        let cancellation = self
             .until(
                 format!("cancellation of order {} is answered", order.id),
                 async || {
                     let answer = self.api.cancel_order(buyer, &order.id).await?;
                     match answer.status {
-                        StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(true)),
-                        StatusCode::CONFLICT => Ok(Some(false)),
+                        StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(Cancellation::InTime)),
+                        StatusCode::CONFLICT => Ok(Some(Cancellation::TooLate)),
                         StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
                         _ => bail!(
                             "cancellation of order {} was answered {}",
@@ -339,12 +346,11 @@ impl<'s> Sale<'s> {
             )
             .await?;
         let mut account = self.account.borrow_mut();
-        if in_time {
-            account.cancelled += 1;
-        } else {
-            account.cancelled_too_late += 1;
+        match cancellation {
+            Cancellation::InTime => account.cancelled += 1,
+            Cancellation::TooLate => account.cancelled_too_late += 1,
         }
-        Ok(in_time)
+        Ok(cancellation)
     }
 
     async fn let_expire(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<()> {
@@ -357,19 +363,26 @@ impl<'s> Sale<'s> {
             seller,
             ..
         } = offer.planned;
-        let answer = self
-            .api
-            .change_ticket(*seller, &offer.id, title, *price)
-            .await?;
-        match answer.status {
-            StatusCode::CONFLICT => self.account.borrow_mut().kept_from_repricing += 1,
-            // The order may have come to its end while the request waited for its turn.
-            _ if time_left(&order).is_zero() => {}
-            _ => bail!(
-                "price of a reserved ticket could be changed: {}",
-                answer.text()
-            ),
-        }
+        self.until("price of a reserved ticket is kept", async || {
+            let answer = self
+                .api
+                .change_ticket(*seller, &offer.id, title, *price)
+                .await?;
+            match answer.status {
+                StatusCode::CONFLICT => {
+                    self.account.borrow_mut().kept_from_repricing += 1;
+                    Ok(Some(()))
+                }
+                StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                // The order may have come to its end while the request waited for its turn.
+                _ if time_left(&order).is_zero() => Ok(Some(())),
+                _ => bail!(
+                    "price of a reserved ticket could be changed: {}",
+                    answer.text()
+                ),
+            }
+        })
+        .await?;
 
         sleep(time_left(&order)).await; // the story: nobody pays
         self.until_status(buyer, &order, |status| status == OrderStatus::Cancelled)
@@ -415,18 +428,15 @@ impl<'s> Sale<'s> {
             sleep(Duration::from_millis(u64::from(millis))).await; // the story: in the middle of the payment
             self.cancel(buyer, &order).await
         };
-        let (payment, cancelled) = tokio::join!(self.pay(buyer, &order, Card::Good), regret);
-        let (payment, cancelled) = (payment?, cancelled?);
+        let (payment, cancellation) = tokio::join!(self.pay(buyer, &order, Card::Good), regret);
+        let (payment, cancellation) = (payment?, cancellation?);
         let status = self.settled(buyer, &order).await?;
-        match (payment, cancelled, status) {
-            (_, true, OrderStatus::Cancelled) | (Payment::Taken, false, OrderStatus::Complete) => {
-                Ok(())
-            }
-            _ => bail!(
-                "order {} is {status:?}, payment {payment:?}, cancelled in time: {cancelled}",
-                order.id,
-            ),
-        }
+        ensure!(
+            is_right_end(payment, cancellation, status),
+            "order {} is {status:?}, payment {payment:?}, cancellation {cancellation:?}",
+            order.id,
+        );
+        Ok(())
     }
 
     /// Waits until the order is at its end.
@@ -484,7 +494,25 @@ impl<'s> Sale<'s> {
     }
 }
 
+/// Whether this may become of an order that was paid with a good card and cancelled at once.
+fn is_right_end(payment: Payment, cancellation: Cancellation, status: OrderStatus) -> bool {
+    match (payment, cancellation, status) {
+        (Payment::Declined, _, _) => false,
+        // A payment that is refused may have been taken: the gateway was slow, the service asked for
+        // patience, and the second request found the first.
+        (Payment::Taken | Payment::Refused | Payment::Unanswered, cancellation, status) => {
+            match cancellation {
+                Cancellation::InTime => status == OrderStatus::Cancelled,
+                Cancellation::TooLate => status == OrderStatus::Complete,
+            }
+        }
+    }
+}
+
 fn time_left(order: &Order) -> Duration {
     let left = order.expires_at.duration_since(Timestamp::now());
     Duration::try_from(left).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
