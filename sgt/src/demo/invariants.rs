@@ -435,18 +435,32 @@ fn outboxes_empty(facts: &Facts) -> Verdict {
     )
 }
 
+/// Every group that the list names has a consumer on each of its streams, and has read everything.
 fn consumers_caught_up(facts: &Facts) -> Verdict {
-    let mut broken: Vec<_> = facts
-        .consumers
+    let named: BTreeSet<_> = Subjects::ALL
         .iter()
-        .filter(|consumer| !consumer.is_at_rest())
-        .map(|consumer| {
-            format!(
-                "{} on {}: {} events not delivered, {} not acknowledged",
-                consumer.group, consumer.stream, consumer.pending, consumer.unacknowledged
-            )
+        .flat_map(|subject| {
+            let stream = subject.stream().as_str();
+            let groups = subject.consumers().iter();
+            groups.map(move |group| (group.as_str(), stream))
         })
         .collect();
+    let found: BTreeSet<_> = facts
+        .consumers
+        .iter()
+        .map(|consumer| (consumer.group.as_str(), consumer.stream.as_str()))
+        .collect();
+    let mut broken: Vec<_> = named
+        .difference(&found)
+        .map(|(group, stream)| format!("{group} has no consumer on {stream}"))
+        .collect();
+    let behind = facts.consumers.iter().filter(|one| !one.is_at_rest());
+    broken.extend(behind.map(|consumer| {
+        format!(
+            "{} on {}: {} events not delivered, {} not acknowledged",
+            consumer.group, consumer.stream, consumer.pending, consumer.unacknowledged
+        )
+    }));
     for (service, held) in &facts.held {
         if *held > 0 {
             broken.push(format!(

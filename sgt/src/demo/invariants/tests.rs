@@ -120,7 +120,7 @@ async fn facts(database: &str, statements: &str) -> Facts {
     let databases = Databases::open(folder).await.unwrap();
     let mut facts = Facts::read_databases(&databases).await.unwrap();
     facts.events = PUBLISHED.map(|(subject, key)| event(subject, key)).into();
-    facts.consumers = vec![consumer()];
+    facts.consumers = consumers();
     facts
 }
 
@@ -138,14 +138,23 @@ fn event(subject: Subjects, name: &str) -> Event {
     }
 }
 
-fn consumer() -> Consumer {
-    Consumer {
-        stream: "ORDERS".to_owned(),
-        group: "tickets-service".to_owned(),
+fn consumers() -> Vec<Consumer> {
+    [
+        ("ORDERS", "tickets-service"),
+        ("ORDERS", "payments-service"),
+        ("TICKETS", "orders-service"),
+        ("TICKETS", "payments-service"),
+        ("EXPIRATIONS", "orders-service"),
+        ("PAYMENTS", "orders-service"),
+    ]
+    .map(|(stream, group)| Consumer {
+        stream: stream.to_owned(),
+        group: group.to_owned(),
         pending: 0,
         unacknowledged: 0,
         deliveries: 12,
-    }
+    })
+    .into()
 }
 
 fn broken(facts: &Facts) -> Vec<Verdict> {
@@ -440,11 +449,19 @@ async fn consumer_that_is_behind_is_found() {
         "consumers caught up",
         "tickets-service on ORDERS: 3 events not delivered",
     );
-    facts.consumers[0] = Consumer {
-        unacknowledged: 2,
-        ..consumer()
-    };
+    facts.consumers[0].unacknowledged = 2;
     expect(&facts, "consumers caught up", "2 not acknowledged");
+}
+
+#[tokio::test]
+async fn group_that_listens_to_nothing_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    facts.consumers.remove(2);
+    expect(
+        &facts,
+        "consumers caught up",
+        "orders-service has no consumer on TICKETS",
+    );
 }
 
 #[tokio::test]
