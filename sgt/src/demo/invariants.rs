@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 use common::{SubjectSet as _, Subjects};
 use serde::Serialize;
 
 use super::counted::Counted;
-use super::facts::{Facts, Order, OrderState, Payment, PaymentState, TicketState};
+use super::facts::{Facts, OrderState, Payment, PaymentState, TicketState};
 
 /// Something that must be true when all is quiet, and whether it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -367,58 +368,78 @@ fn orders_know_their_money(facts: &Facts) -> Verdict {
     )
 }
 
-/// No event was lost between a row and its stream, and none was invented.
+/// No event was lost between a row and its stream, and none was invented or made twice. The same
+/// event may lie there twice: a relay that takes over may send it again.
 fn every_change_published(facts: &Facts) -> Verdict {
-    let orders_in = |state: Option<OrderState>| {
-        let wanted = move |order: &&Order| state.is_none_or(|state| order.state == state);
-        keys(facts.orders.iter().filter(wanted).map(|order| &order.id))
-    };
-    let payments = |wanted: fn(&Payment) -> bool| {
-        keys(
-            facts
-                .payments
-                .iter()
-                .filter(|payment| wanted(payment))
-                .map(|payment| &payment.order),
-        )
-    };
     let mut broken = Vec::new();
     for &subject in Subjects::ALL {
-        let rows = match subject {
-            Subjects::TicketCreated => keys(facts.tickets.iter().map(|ticket| &ticket.id)),
-            Subjects::TicketUpdated => {
-                let changed = facts.tickets.iter().filter(|ticket| ticket.version > 1);
-                keys(changed.map(|ticket| &ticket.id))
-            }
-            Subjects::OrderCreated => orders_in(None),
-            Subjects::OrderCancelled => orders_in(Some(OrderState::Cancelled)),
-            Subjects::OrderCompleted => orders_in(Some(OrderState::Complete)),
-            Subjects::PaymentCreated => payments(|payment| payment.charge.is_some()),
-            Subjects::PaymentRefunded => payments(|payment| payment.refund.is_some()),
-            // Scheduled: it may come for any order, or be overtaken by the sweep.
-            Subjects::ExpirationComplete => continue,
-        };
-        let stored = facts
-            .events
-            .iter()
-            .filter(|event| event.subject == subject)
-            .map(|event| event.key.as_str())
-            .collect::<BTreeSet<_>>();
-        broken.extend(
-            rows.difference(&stored)
-                .map(|key| format!("{subject} of {key} is in no stream")),
-        );
-        broken.extend(
+        let made = changes(facts, subject);
+        let mut stored: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for event in facts.events.iter().filter(|event| event.subject == subject) {
             stored
-                .difference(&rows)
-                .map(|key| format!("{subject} of {key} has no row")),
-        );
+                .entry(event.key.as_str())
+                .or_default()
+                .insert(&event.identity);
+        }
+        for (key, changes) in &made {
+            let events = stored.get(key).map_or(0, BTreeSet::len);
+            let expected = events.clamp(*changes.start(), *changes.end());
+            if events == expected {
+                continue;
+            }
+            broken.push(match events {
+                0 => format!("{subject} of {key} is in no stream"),
+                _ => format!("{subject} of {key} is there {events} times, not {expected}"),
+            });
+        }
+        let invented = stored.keys().filter(|key| !made.contains_key(*key));
+        broken.extend(invented.map(|key| format!("{subject} of {key} has no row")));
     }
     Verdict::new(
         "every change was published, and nothing else",
         Counted(facts.events.len(), "event").to_string(),
         broken,
     )
+}
+
+/// How many events of a channel the rows say there are, by key.
+fn changes(facts: &Facts, subject: Subjects) -> BTreeMap<&str, RangeInclusive<usize>> {
+    let of_orders = |state: Option<OrderState>, times: RangeInclusive<usize>| {
+        let wanted = facts
+            .orders
+            .iter()
+            .filter(|order| state.is_none_or(|state| order.state == state));
+        wanted
+            .map(|order| (order.id.as_str(), times.clone()))
+            .collect()
+    };
+    let of_payments = |wanted: fn(&Payment) -> bool| {
+        let wanted = facts.payments.iter().filter(|payment| wanted(payment));
+        wanted
+            .map(|payment| (payment.order.as_str(), 1..=1))
+            .collect()
+    };
+    match subject {
+        Subjects::TicketCreated => {
+            let ids = facts.tickets.iter().map(|ticket| ticket.id.as_str());
+            ids.map(|id| (id, 1..=1)).collect()
+        }
+        Subjects::TicketUpdated => facts
+            .tickets
+            .iter()
+            .map(|ticket| {
+                let updates = usize::try_from(ticket.version - 1).unwrap_or_default();
+                (ticket.id.as_str(), updates..=updates)
+            })
+            .collect(),
+        Subjects::OrderCreated => of_orders(None, 1..=1),
+        Subjects::OrderCancelled => of_orders(Some(OrderState::Cancelled), 1..=1),
+        Subjects::OrderCompleted => of_orders(Some(OrderState::Complete), 1..=1),
+        Subjects::PaymentCreated => of_payments(|payment| payment.charge.is_some()),
+        Subjects::PaymentRefunded => of_payments(|payment| payment.refund.is_some()),
+        // Scheduled: not every order's time has come.
+        Subjects::ExpirationComplete => of_orders(None, 0..=1),
+    }
 }
 
 fn outboxes_empty(facts: &Facts) -> Verdict {
@@ -496,10 +517,6 @@ fn shared<'f>(
 
 fn by_id<T>(rows: &[T], id: impl Fn(&T) -> &String) -> BTreeMap<&str, &T> {
     rows.iter().map(|row| (id(row).as_str(), row)).collect()
-}
-
-fn keys<'f>(ids: impl Iterator<Item = &'f String>) -> BTreeSet<&'f str> {
-    ids.map(String::as_str).collect()
 }
 
 /// Notes where two sides differ.

@@ -63,11 +63,12 @@ const ORDER_IDS: [(&str, &str); 2] = [
     ("late", "0198c0de-0000-7000-8000-00000000000b"),
 ];
 
-const PUBLISHED: [(Subjects, &str); 12] = [
+const PUBLISHED: [(Subjects, &str); 13] = [
     (Subjects::TicketCreated, "sold"),
     (Subjects::TicketCreated, "back"),
     (Subjects::TicketCreated, "new"),
     (Subjects::TicketUpdated, "sold"),
+    (Subjects::TicketUpdated, "back"),
     (Subjects::TicketUpdated, "back"),
     (Subjects::OrderCreated, "paid"),
     (Subjects::OrderCreated, "late"),
@@ -119,12 +120,16 @@ async fn facts(database: &str, statements: &str) -> Facts {
 
     let databases = Databases::open(folder).await.unwrap();
     let mut facts = Facts::read_databases(&databases).await.unwrap();
-    facts.events = PUBLISHED.map(|(subject, key)| event(subject, key)).into();
+    let published = PUBLISHED.iter().zip(1..);
+    facts.events = published
+        .map(|(&(subject, key), nth)| event(subject, key, nth))
+        .collect();
     facts.consumers = consumers();
     facts
 }
 
-fn event(subject: Subjects, name: &str) -> Event {
+/// The `nth` that was written.
+fn event(subject: Subjects, name: &str, nth: u32) -> Event {
     let id = ORDER_IDS
         .iter()
         .find(|(order, _)| *order == name)
@@ -132,7 +137,7 @@ fn event(subject: Subjects, name: &str) -> Event {
     Event {
         subject,
         key: id.to_owned(),
-        identity: (String::new(), format!("{subject} {name}")),
+        identity: (String::new(), nth.to_string()),
         written: None,
         stored: Timestamp::UNIX_EPOCH,
     }
@@ -420,9 +425,54 @@ async fn lost_event_is_found() {
 #[tokio::test]
 async fn invented_event_is_found() {
     let mut facts = facts(TICKETS_DB, "").await;
-    facts.events.push(event(Subjects::PaymentRefunded, "paid"));
+    facts
+        .events
+        .push(event(Subjects::PaymentRefunded, "paid", 99));
     let invariant = "every change was published, and nothing else";
     expect(&facts, invariant, "payment:refunded of paid has no row");
+}
+
+#[tokio::test]
+async fn event_that_was_made_twice_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    let again = |subject, nth| event(subject, "paid", nth);
+    facts.events.extend([
+        again(Subjects::PaymentCreated, 98),
+        again(Subjects::ExpirationComplete, 99),
+        again(Subjects::ExpirationComplete, 100),
+    ]);
+    let invariant = "every change was published, and nothing else";
+    expect(
+        &facts,
+        invariant,
+        "payment:created of paid is there 2 times, not 1",
+    );
+    expect(
+        &facts,
+        invariant,
+        "expiration:complete of paid is there 2 times, not 1",
+    );
+}
+
+#[tokio::test]
+async fn update_that_is_missing_among_others_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    let update = |event: &Event| event.subject == Subjects::TicketUpdated && event.key == "back";
+    let first = facts.events.iter().position(update).unwrap();
+    facts.events.remove(first);
+    let invariant = "every change was published, and nothing else";
+    expect(
+        &facts,
+        invariant,
+        "ticket:updated of back is there 1 times, not 2",
+    );
+}
+
+#[tokio::test]
+async fn event_that_was_sent_again_is_no_other() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    facts.events.push(facts.events[0].clone());
+    assert_eq!(broken(&facts), []);
 }
 
 #[tokio::test]
