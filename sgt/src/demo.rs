@@ -290,7 +290,7 @@ async fn sell_and_judge(
 }
 
 fn report(args: &Args, api: &Api, sale: sale::Account, facts: &Facts, begun: Instant) -> Report {
-    let mut invariants = invariants::judge(facts);
+    let mut invariants = invariants::judge(facts, &sale);
     invariants.push(Verdict::new(
         "every answer was as the API's contract says",
         Counted(api.sent(), "request").to_string(),

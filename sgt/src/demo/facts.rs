@@ -35,6 +35,8 @@ pub(super) struct Facts {
     pub(super) charges: Vec<Charge>,
     /// The gateway's ledger.
     pub(super) refunds: Vec<Refund>,
+    /// The gateway's ledger: orders whose card it declined.
+    pub(super) declines: Vec<String>,
     /// Events in the outbox, by service.
     pub(super) unsent: BTreeMap<&'static str, i64>,
     /// Events that wait for a predecessor, by service.
@@ -242,6 +244,7 @@ impl Facts {
             .await?,
             charges: charges(ledger).await?,
             refunds: refunds(ledger).await?,
+            declines: declines(ledger).await?,
             ..Self::default()
         };
         for (service, pool) in databases.by_service() {
@@ -329,6 +332,14 @@ async fn refunds(ledger: &SandboxLedger) -> anyhow::Result<Vec<Refund>> {
             order: refund.order.to_string(),
             amount: refund.amount.to_sql(),
         })
+        .collect())
+}
+
+async fn declines(ledger: &SandboxLedger) -> anyhow::Result<Vec<String>> {
+    let declines = ledger.declines().await?;
+    Ok(declines
+        .into_iter()
+        .map(|decline| decline.order.to_string())
         .collect())
 }
 

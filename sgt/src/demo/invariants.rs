@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::counted::Counted;
 use super::facts::{Facts, OrderState, Payment, PaymentState, TicketState};
+use super::sale::{Account, Ids};
 
 /// Something that must be true when all is quiet, and whether it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,16 +22,18 @@ pub(super) struct Verdict {
     pub(super) broken: Vec<String>,
 }
 
-/// Judges what the databases, the gateway's ledger and the streams say.
-pub(super) fn judge(facts: &Facts) -> Vec<Verdict> {
+/// Judges what the databases, the gateway's ledger and the streams say, and what people were told.
+pub(super) fn judge(facts: &Facts, told: &Account) -> Vec<Verdict> {
     vec![
         no_ticket_sold_twice(facts),
         tickets_agree(facts),
         orders_agree(facts),
         charges_complete_or_refunded(facts),
         nobody_charged_twice(facts),
+        charged_as_agreed(facts),
         ledger_agrees(facts),
         orders_know_their_money(facts),
+        told_the_truth(facts, told),
         every_change_published(facts),
         outboxes_empty(facts),
         consumers_caught_up(facts),
@@ -267,6 +270,27 @@ fn nobody_charged_twice(facts: &Facts) -> Verdict {
     )
 }
 
+/// The price that was fixed when the order was placed.
+fn charged_as_agreed(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let orders = by_id(&facts.orders, |order| &order.id);
+    for charge in &facts.charges {
+        if let Some(order) = orders.get(charge.order.as_str())
+            && order.price != charge.amount
+        {
+            broken.push(format!(
+                "charge {} of order {} is {}, its price {}",
+                charge.id, charge.order, charge.amount, order.price
+            ));
+        }
+    }
+    Verdict::new(
+        "every charge is the price of its order",
+        Counted(facts.charges.len(), "charge").to_string(),
+        broken,
+    )
+}
+
 /// What payments-service believes is what the gateway did.
 fn ledger_agrees(facts: &Facts) -> Verdict {
     let mut broken = Vec::new();
@@ -364,6 +388,53 @@ fn orders_know_their_money(facts: &Facts) -> Verdict {
     Verdict::new(
         "every order knows its payment or refund",
         Counted(facts.orders.len(), "order").to_string(),
+        broken,
+    )
+}
+
+/// What was said to be done is done, and all that is there was said.
+fn told_the_truth(facts: &Facts, told: &Account) -> Verdict {
+    let mut broken = Vec::new();
+    let mut done_if_told = |noun: &str, state: &str, told: &Ids, done: BTreeSet<&str>| {
+        let lies = told.0.iter().filter(|id| !done.contains(id.as_str()));
+        broken.extend(
+            lies.map(|id| format!("somebody was told that {noun} {id} is {state}, and it is not")),
+        );
+    };
+    let tickets: BTreeSet<_> = facts.tickets.iter().map(|one| one.id.as_str()).collect();
+    let orders: BTreeSet<_> = facts.orders.iter().map(|one| one.id.as_str()).collect();
+    let charged = facts.charges.iter().map(|charge| charge.order.as_str());
+    let declined = facts.declines.iter().map(String::as_str);
+    let cancelled = facts
+        .orders
+        .iter()
+        .filter(|order| order.state == OrderState::Cancelled)
+        .map(|order| order.id.as_str());
+    done_if_told("ticket", "listed", &told.listed, tickets.clone());
+    done_if_told("order", "taken", &told.ordered, orders.clone());
+    done_if_told("order", "paid", &told.paid, charged.collect());
+    done_if_told(
+        "the card of order",
+        "declined",
+        &told.declined,
+        declined.collect(),
+    );
+    done_if_told("order", "cancelled", &told.cancelled, cancelled.collect());
+    for (what, ids, told) in [
+        ("ticket", tickets, &told.listed),
+        ("order", orders, &told.ordered),
+    ] {
+        let untold = ids.into_iter().filter(|id| !told.0.contains(*id));
+        broken.extend(untold.map(|id| format!("{what} {id} is there, and nobody was told")));
+    }
+    Verdict::new(
+        "sellers and buyers were told what is so",
+        format!(
+            "{}, {}, {}",
+            Counted(told.listed.len(), "listing"),
+            Counted(told.ordered.len(), "order"),
+            Counted(told.paid.len(), "payment")
+        ),
         broken,
     )
 }

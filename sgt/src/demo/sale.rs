@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use hyper::StatusCode;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, Card, Order, Ticket};
@@ -33,25 +34,25 @@ pub(super) struct Sale<'s> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Account {
     /// Tickets listed.
-    pub(super) listed: u32,
+    pub(super) listed: Ids,
     /// Tickets whose price was changed before the sale.
     pub(super) repriced: u32,
     /// Orders that were taken.
-    pub(super) ordered: u32,
+    pub(super) ordered: Ids,
     /// Tickets that several wanted at once.
     pub(super) contests: u32,
     /// Buyers who were told that somebody else was first.
     pub(super) beaten: u32,
-    /// Payments that were taken.
-    pub(super) paid: u32,
-    /// Cards that were declined.
-    pub(super) declined: u32,
+    /// Orders whose payment was taken.
+    pub(super) paid: Ids,
+    /// Orders whose card was declined.
+    pub(super) declined: Ids,
     /// Payments whose outcome the gateway did not tell.
     pub(super) unanswered: u32,
     /// Orders that their buyers cancelled.
-    pub(super) cancelled: u32,
+    pub(super) cancelled: Ids,
     /// Orders that nobody meant to pay.
-    pub(super) let_expire: u32,
+    pub(super) let_expire: Ids,
     /// Cancellations that came after the payment.
     pub(super) cancelled_too_late: u32,
     /// Payments that came after the end of the order.
@@ -63,6 +64,10 @@ pub(super) struct Account {
     /// What the contract does not allow, one line each.
     pub(super) unexpected: Vec<String>,
 }
+
+/// What somebody was told of, by its id. The report says only how many there are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Ids(pub(super) BTreeSet<String>);
 
 /// A ticket on sale, and what becomes of it.
 pub(super) struct Offer<'p> {
@@ -96,13 +101,29 @@ impl Account {
         counted([
             many(self.contests, "contest"),
             many(self.beaten, "loser"),
-            many(self.declined, "declined card"),
+            Counted(self.declined.len(), "declined card"),
             many(self.unanswered, "silent gateway"),
-            many(self.cancelled, "cancellation"),
+            Counted(self.cancelled.len(), "cancellation"),
             many(self.cancelled_too_late, "late cancellation"),
-            many(self.let_expire, "unpaid order"),
+            Counted(self.let_expire.len(), "unpaid order"),
             many(self.paid_too_late, "late payment"),
         ])
+    }
+}
+
+impl Ids {
+    fn add(&mut self, id: &str) {
+        self.0.insert(id.to_owned());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Serialize for Ids {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.len().serialize(serializer)
     }
 }
 
@@ -153,7 +174,7 @@ impl<'s> Sale<'s> {
                 }
             })
             .await?;
-        self.account.borrow_mut().listed += 1;
+        self.account.borrow_mut().listed.add(&ticket.id);
         if let Some(price) = new_price {
             self.until("price is changed", async || {
                 let answer = self
@@ -256,8 +277,9 @@ impl<'s> Sale<'s> {
             let answer = self.api.order(buyer, &offer.id).await?;
             match answer.status {
                 StatusCode::CREATED => {
-                    self.account.borrow_mut().ordered += 1;
-                    Ok(Some(Some(answer.read()?)))
+                    let order: Order = answer.read()?;
+                    self.account.borrow_mut().ordered.add(&order.id);
+                    Ok(Some(Some(order)))
                 }
                 StatusCode::CONFLICT => Ok(Some(None)),
                 // The ticket is on its way to orders-service.
@@ -318,8 +340,8 @@ impl<'s> Sale<'s> {
             .await?;
         let mut account = self.account.borrow_mut();
         match payment {
-            Payment::Taken => account.paid += 1,
-            Payment::Declined => account.declined += 1,
+            Payment::Taken => account.paid.add(&order.id),
+            Payment::Declined => account.declined.add(&order.id),
             Payment::Unanswered => account.unanswered += 1,
             Payment::Refused => {}
         }
@@ -347,7 +369,7 @@ impl<'s> Sale<'s> {
             .await?;
         let mut account = self.account.borrow_mut();
         match cancellation {
-            Cancellation::InTime => account.cancelled += 1,
+            Cancellation::InTime => account.cancelled.add(&order.id),
             Cancellation::TooLate => account.cancelled_too_late += 1,
         }
         Ok(cancellation)
@@ -355,7 +377,7 @@ impl<'s> Sale<'s> {
 
     async fn let_expire(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<()> {
         let order = self.reserve(buyer, offer).await?;
-        self.account.borrow_mut().let_expire += 1;
+        self.account.borrow_mut().let_expire.add(&order.id);
 
         let PlannedTicket {
             title,

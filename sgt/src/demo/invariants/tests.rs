@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use super::super::broker::{Consumer, Event};
 use super::super::facts::{Databases, Facts};
+use super::super::sale::{Account, Ids};
 use super::super::system::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
 use super::{Verdict, judge};
 
@@ -128,15 +129,18 @@ async fn facts(database: &str, statements: &str) -> Facts {
     facts
 }
 
-/// The `nth` that was written.
-fn event(subject: Subjects, name: &str, nth: u32) -> Event {
-    let id = ORDER_IDS
+fn id_of(name: &str) -> &str {
+    ORDER_IDS
         .iter()
         .find(|(order, _)| *order == name)
-        .map_or(name, |(_, id)| id);
+        .map_or(name, |(_, id)| id)
+}
+
+/// The `nth` that was written.
+fn event(subject: Subjects, name: &str, nth: u32) -> Event {
     Event {
         subject,
-        key: id.to_owned(),
+        key: id_of(name).to_owned(),
         identity: (String::new(), nth.to_string()),
         written: None,
         stored: Timestamp::UNIX_EPOCH,
@@ -162,8 +166,24 @@ fn consumers() -> Vec<Consumer> {
     .into()
 }
 
+/// What people were told in a sound system.
+fn told() -> Account {
+    let ids = |names: &[&str]| Ids(names.iter().map(|name| id_of(name).to_owned()).collect());
+    Account {
+        listed: ids(&["sold", "back", "new"]),
+        ordered: ids(&["paid", "late"]),
+        paid: ids(&["paid", "late"]),
+        cancelled: ids(&["late"]),
+        ..Account::default()
+    }
+}
+
 fn broken(facts: &Facts) -> Vec<Verdict> {
-    judge(facts)
+    broken_promises(facts, &told())
+}
+
+fn broken_promises(facts: &Facts, told: &Account) -> Vec<Verdict> {
+    judge(facts, told)
         .into_iter()
         .filter(|verdict| !verdict.ok)
         .collect()
@@ -171,7 +191,11 @@ fn broken(facts: &Facts) -> Vec<Verdict> {
 
 #[track_caller]
 fn expect(facts: &Facts, invariant: &str, line: &str) {
-    let broken = broken(facts);
+    expect_of(broken(facts), invariant, line);
+}
+
+#[track_caller]
+fn expect_of(broken: Vec<Verdict>, invariant: &str, line: &str) {
     let verdict = broken.iter().find(|verdict| verdict.invariant == invariant);
     let verdict = verdict.unwrap_or_else(|| panic!("{invariant:?} holds; broken: {broken:#?}"));
     let named = |line: &String| {
@@ -379,6 +403,68 @@ async fn wrong_amount_is_found() {
         &facts,
         "the gateway's ledger agrees with the payments",
         "charge of order paid is",
+    );
+}
+
+#[tokio::test]
+async fn charge_that_is_not_the_price_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    facts.charges[0].amount = 5000;
+    facts.payments[0].amount = 5000;
+    expect(
+        &facts,
+        "every charge is the price of its order",
+        "charge ch_1 of order paid is 5000, its price 500",
+    );
+}
+
+#[tokio::test]
+async fn what_was_told_and_is_not_so_is_found() {
+    #[track_caller]
+    fn check(facts: &Facts, lie: fn(&mut Account) -> &mut Ids, id: &str, line: &str) {
+        let mut told = told();
+        lie(&mut told).0.insert(id.to_owned());
+        let broken = broken_promises(facts, &told);
+        expect_of(broken, "sellers and buyers were told what is so", line);
+    }
+    let facts = facts(LEDGER_DB, "").await;
+    check(
+        &facts,
+        |told| &mut told.listed,
+        "gone",
+        "ticket gone is listed, and it is not",
+    );
+    check(
+        &facts,
+        |told| &mut told.ordered,
+        "gone",
+        "order gone is taken, and it is not",
+    );
+    check(
+        &facts,
+        |told| &mut told.paid,
+        "gone",
+        "order gone is paid, and it is not",
+    );
+    check(
+        &facts,
+        |told| &mut told.cancelled,
+        id_of("paid"),
+        "order paid is cancelled, and it is not",
+    );
+    let card = "the card of order paid is declined, and it is not";
+    check(&facts, |told| &mut told.declined, id_of("paid"), card);
+}
+
+#[tokio::test]
+async fn what_is_there_and_nobody_was_told_is_found() {
+    let facts = facts(LEDGER_DB, "").await;
+    let mut told = told();
+    told.ordered.0.remove(id_of("late"));
+    expect_of(
+        broken_promises(&facts, &told),
+        "sellers and buyers were told what is so",
+        "order late is there, and nobody was told",
     );
 }
 
