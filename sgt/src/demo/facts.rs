@@ -100,6 +100,7 @@ pub(super) struct Order {
     pub(super) user: String,
     pub(super) price: i64,
     pub(super) state: OrderState,
+    pub(super) expires_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +236,7 @@ impl Facts {
             titles: rows(payments, all_tickets, Title::read).await?,
             orders: rows(orders, all_orders, Order::read).await?,
             money: rows(orders, all_orders, Money::read).await?,
-            order_replicas: rows(payments, all_orders, Order::read).await?,
+            order_replicas: rows(payments, all_orders, Order::read_replica).await?,
             payments: rows(
                 payments,
                 "SELECT * FROM payments ORDER BY id",
@@ -397,7 +398,20 @@ impl Title {
 }
 
 impl Order {
+    /// As orders-service has it.
     fn read(row: &SqliteRow) -> anyhow::Result<Self> {
+        Self::read_with(row, Timestamp::from_millisecond)
+    }
+
+    /// As payments-service has it.
+    fn read_replica(row: &SqliteRow) -> anyhow::Result<Self> {
+        Self::read_with(row, Timestamp::from_microsecond)
+    }
+
+    fn read_with(
+        row: &SqliteRow,
+        time: impl Fn(i64) -> Result<Timestamp, jiff::Error>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
             ticket: row.try_get("ticket_id")?,
@@ -409,6 +423,7 @@ impl Order {
                 "cancelled" => OrderState::Cancelled,
                 status => bail!("order is {status}"),
             },
+            expires_at: time(row.try_get("expires_at")?)?,
         })
     }
 }

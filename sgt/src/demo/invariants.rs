@@ -3,11 +3,17 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
 use common::{SubjectSet as _, Subjects};
+use jiff::SignedDuration;
 use serde::Serialize;
 
+use super::broker::Event;
 use super::counted::Counted;
 use super::facts::{Facts, OrderState, Payment, PaymentState, TicketState};
 use super::sale::{Account, Ids};
+
+/// How long after its time an order may be cancelled: schedules fire by the second, and under load everything takes
+/// a while. Well below the half minute after which the sweep does it.
+const ON_TIME: SignedDuration = SignedDuration::from_secs(15);
 
 /// Something that must be true when all is quiet, and whether it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +40,7 @@ pub(super) fn judge(facts: &Facts, told: &Account) -> Vec<Verdict> {
         ledger_agrees(facts),
         orders_know_their_money(facts),
         told_the_truth(facts, told),
+        expired_on_time(facts, &told.let_expire),
         every_change_published(facts),
         outboxes_empty(facts),
         consumers_caught_up(facts),
@@ -435,6 +442,43 @@ fn told_the_truth(facts: &Facts, told: &Account) -> Verdict {
             Counted(told.ordered.len(), "order"),
             Counted(told.paid.len(), "payment")
         ),
+        broken,
+    )
+}
+
+/// The schedule did it: without, the sweep of overdue orders comes half a minute later and cancels them all the same.
+fn expired_on_time(facts: &Facts, let_expire: &Ids) -> Verdict {
+    let mut broken = Vec::new();
+    let orders = by_id(&facts.orders, |order| &order.id);
+    for id in &let_expire.0 {
+        let events = |subject| {
+            let of_order = move |event: &&Event| event.subject == subject && event.key == *id;
+            facts.events.iter().filter(of_order)
+        };
+        let due: BTreeSet<_> = events(Subjects::ExpirationComplete)
+            .map(|event| &event.identity)
+            .collect();
+        if due.len() != 1 {
+            let due = due.len();
+            broken.push(format!("order {id} has {due} expiration:complete, not 1"));
+        }
+        let ended = events(Subjects::OrderCancelled)
+            .map(|event| event.stored)
+            .min();
+        let (Some(order), Some(ended)) = (orders.get(id.as_str()), ended) else {
+            broken.push(format!(
+                "order {id} was let expire, and was never cancelled"
+            ));
+            continue;
+        };
+        let late = ended.duration_since(order.expires_at);
+        if late > ON_TIME {
+            broken.push(format!("order {id} was cancelled {late:#} after its time"));
+        }
+    }
+    Verdict::new(
+        "every order that was let expire was cancelled on time",
+        Counted(let_expire.len(), "order").to_string(),
         broken,
     )
 }

@@ -1,6 +1,7 @@
 //! Every invariant can fail: a sound system in files, with the real tables, and one thing wrong at a time.
 
 use std::path::Path;
+use std::time::Duration;
 
 use common::{Database, Subjects};
 use jiff::Timestamp;
@@ -191,11 +192,11 @@ fn broken_promises(facts: &Facts, told: &Account) -> Vec<Verdict> {
 
 #[track_caller]
 fn expect(facts: &Facts, invariant: &str, line: &str) {
-    expect_of(broken(facts), invariant, line);
+    expect_of(&broken(facts), invariant, line);
 }
 
 #[track_caller]
-fn expect_of(broken: Vec<Verdict>, invariant: &str, line: &str) {
+fn expect_of(broken: &[Verdict], invariant: &str, line: &str) {
     let verdict = broken.iter().find(|verdict| verdict.invariant == invariant);
     let verdict = verdict.unwrap_or_else(|| panic!("{invariant:?} holds; broken: {broken:#?}"));
     let named = |line: &String| {
@@ -421,11 +422,11 @@ async fn charge_that_is_not_the_price_is_found() {
 #[tokio::test]
 async fn what_was_told_and_is_not_so_is_found() {
     #[track_caller]
-    fn check(facts: &Facts, lie: fn(&mut Account) -> &mut Ids, id: &str, line: &str) {
+    fn check(facts: &Facts, ids: fn(&mut Account) -> &mut Ids, id: &str, line: &str) {
         let mut told = told();
-        lie(&mut told).0.insert(id.to_owned());
+        ids(&mut told).0.insert(id.to_owned());
         let broken = broken_promises(facts, &told);
-        expect_of(broken, "sellers and buyers were told what is so", line);
+        expect_of(&broken, "sellers and buyers were told what is so", line);
     }
     let facts = facts(LEDGER_DB, "").await;
     check(
@@ -462,7 +463,7 @@ async fn what_is_there_and_nobody_was_told_is_found() {
     let mut told = told();
     told.ordered.0.remove(id_of("late"));
     expect_of(
-        broken_promises(&facts, &told),
+        &broken_promises(&facts, &told),
         "sellers and buyers were told what is so",
         "order late is there, and nobody was told",
     );
@@ -543,8 +544,8 @@ async fn event_that_was_made_twice_is_found() {
 #[tokio::test]
 async fn update_that_is_missing_among_others_is_found() {
     let mut facts = facts(TICKETS_DB, "").await;
-    let update = |event: &Event| event.subject == Subjects::TicketUpdated && event.key == "back";
-    let first = facts.events.iter().position(update).unwrap();
+    let of_back = |event: &Event| event.subject == Subjects::TicketUpdated && event.key == "back";
+    let first = facts.events.iter().position(of_back).unwrap();
     facts.events.remove(first);
     let invariant = "every change was published, and nothing else";
     expect(
@@ -559,6 +560,47 @@ async fn event_that_was_sent_again_is_no_other() {
     let mut facts = facts(TICKETS_DB, "").await;
     facts.events.push(facts.events[0].clone());
     assert_eq!(broken(&facts), []);
+}
+
+/// Order `late` was let expire.
+#[track_caller]
+fn check_expiry(facts: &Facts, line: Option<&str>) {
+    let mut told = told();
+    told.let_expire.0.insert(id_of("late").to_owned());
+    let broken = broken_promises(facts, &told);
+    match line {
+        None => assert_eq!(broken, []),
+        Some(line) => {
+            expect_of(
+                &broken,
+                "every order that was let expire was cancelled on time",
+                line,
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn order_that_was_not_cancelled_by_its_schedule_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    check_expiry(&facts, Some("order late has 0 expiration:complete, not 1"));
+
+    let expiration = event(Subjects::ExpirationComplete, "late", 99);
+    facts.events.push(expiration);
+    check_expiry(&facts, None);
+
+    let cancelled = |event: &&mut Event| event.subject == Subjects::OrderCancelled;
+    let cancelled = facts.events.iter_mut().find(cancelled).unwrap();
+    cancelled.stored += Duration::from_secs(30);
+    check_expiry(&facts, Some("order late was cancelled 30s after its time"));
+
+    facts
+        .events
+        .retain(|event| event.subject != Subjects::OrderCancelled);
+    check_expiry(
+        &facts,
+        Some("order late was let expire, and was never cancelled"),
+    );
 }
 
 #[tokio::test]
