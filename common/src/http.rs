@@ -23,8 +23,11 @@ mod router;
 mod server;
 mod session;
 mod signal;
+mod values;
 
-pub use args::{Address, ArgsError, Provision, ServiceArgs, ServiceConfig, VARIABLES};
+pub use args::{
+    Address, ArgsError, NATS_VARIABLES, Provision, ServiceArgs, ServiceConfig, VARIABLES,
+};
 pub use error::ApiError;
 pub use exit::exit_code;
 pub use extract::{JsonBody, MAX_BODY_BYTES, PathId};
@@ -38,3 +41,6 @@ pub use router::{Readiness, application};
 pub use server::{DRAIN_DEADLINE, Server, announce};
 pub use session::SignedIn;
 pub use signal::until_signalled;
+pub use values::{
+    InvalidDuration, InvalidReplicas, parse_duration, parse_replicas, parse_time_limit,
+};

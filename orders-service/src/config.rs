@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use common::ORDERS_SERVICE;
-use common::http::{ArgsError, ServiceArgs, ServiceConfig, VARIABLES};
+use common::http::{
+    ArgsError, InvalidDuration, ServiceArgs, ServiceConfig, VARIABLES, parse_duration,
+};
 use jiff::{SignedDuration, Timestamp};
 
 /// What orders-service is configured by.
@@ -83,14 +85,21 @@ impl TryFrom<Duration> for OrderTtl {
     }
 }
 
+impl From<OrderTtl> for Duration {
+    fn from(OrderTtl(ttl): OrderTtl) -> Self {
+        ttl.unsigned_abs()
+    }
+}
+
 impl FromStr for OrderTtl {
     type Err = InvalidTtl;
 
     fn from_str(text: &str) -> Result<Self, InvalidTtl> {
-        let duration: SignedDuration = text.parse().map_err(|_| InvalidTtl::Malformed)?;
-        Duration::try_from(duration)
-            .map_err(|_| InvalidTtl::OutOfRange)?
-            .try_into()
+        match parse_duration(text) {
+            Ok(duration) => duration.try_into(),
+            Err(InvalidDuration::Malformed) => Err(InvalidTtl::Malformed),
+            Err(_) => Err(InvalidTtl::OutOfRange),
+        }
     }
 }
 

@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use common::PAYMENTS_SERVICE;
-use common::http::{ArgsError, DRAIN_DEADLINE, ServiceArgs, ServiceConfig, VARIABLES};
-use jiff::SignedDuration;
+use common::http::{
+    ArgsError, DRAIN_DEADLINE, InvalidDuration, ServiceArgs, ServiceConfig, VARIABLES,
+    parse_duration, parse_time_limit,
+};
 
 use crate::gateway::file_named;
 
@@ -56,7 +58,7 @@ struct Args {
     gateway_ledger: Option<String>,
 
     /// How long a request to the sandbox is under way before it is carried out.
-    #[arg(long, env, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    #[arg(long, env, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     sandbox_latency: Duration,
 }
 
@@ -116,18 +118,14 @@ fn ledger_beside(database_url: &str) -> Option<String> {
     })
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration: SignedDuration = text.parse().map_err(|err: jiff::Error| err.to_string())?;
-    Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
-}
-
-fn gateway_timeout(text: &str) -> Result<Duration, String> {
-    let timeout = duration(text)?;
-    if (Duration::from_millis(1)..=LONGEST_TIMEOUT).contains(&timeout) {
-        Ok(timeout)
-    } else {
-        Err(format!("must be 1ms to {LONGEST_TIMEOUT:?}"))
+fn gateway_timeout(text: &str) -> Result<Duration, InvalidDuration> {
+    let timeout = parse_time_limit(text)?;
+    if timeout > LONGEST_TIMEOUT {
+        return Err(InvalidDuration::TooLong {
+            longest: LONGEST_TIMEOUT,
+        });
     }
+    Ok(timeout)
 }
 
 #[cfg(test)]

@@ -41,7 +41,6 @@ use self::run_folder::RunFolder;
 use self::sale::Sale;
 use self::system::{Setup, System};
 use self::walk::Walk;
-use crate::duration;
 
 /// As a shell reports a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -73,8 +72,8 @@ pub(crate) struct Args {
     seed: u64,
 
     /// How long an order may stay unpaid, as 5s or 2m [default: 5s, more with hundreds of buyers]
-    #[arg(long, value_name = "TIME", value_parser = ttl)]
-    ttl: Option<Duration>,
+    #[arg(long, value_name = "TIME")]
+    ttl: Option<OrderTtl>,
 
     /// How many of each service run, on one database
     #[arg(long, value_name = "NUMBER", default_value = "1")]
@@ -87,13 +86,6 @@ pub(crate) struct Args {
     /// Report as one JSON object on standard output, and on standard error what is going on
     #[arg(long)]
     json: bool,
-}
-
-/// Reads what orders-service accepts.
-fn ttl(text: &str) -> Result<Duration, String> {
-    let ttl = duration::parse(text)?;
-    OrderTtl::try_from(ttl).map_err(|err| err.to_string())?;
-    Ok(ttl)
 }
 
 /// How a demo ended whose system had started.
@@ -125,7 +117,7 @@ impl Args {
     fn ttl(&self) -> Duration {
         let by_buyers = Duration::from_millis(40) * self.buyers.get();
         let bounded = by_buyers.clamp(Duration::from_secs(5), Duration::from_mins(1));
-        self.ttl.unwrap_or(bounded)
+        self.ttl.map_or(bounded, Duration::from)
     }
 }
 
@@ -168,12 +160,11 @@ async fn run_system(
     folder: &RunFolder,
     stop: Stop,
 ) -> anyhow::Result<Ending> {
-    let mut stop = std::pin::pin!(stop);
+    let stop = std::pin::pin!(stop);
     let begun = Instant::now();
-    let mut system = tokio::select! {
-        started = System::start(setup, folder) => started?,
-        () = &mut stop => return Ok(Ending::Interrupted),
-    };
+    // Awaited also when it is time to stop: dropped half-way, it would go on in a thread and fill a
+    // folder that is gone. It ends by itself soon.
+    let mut system = System::start(setup, folder).await?;
     introduce(args, setup, &system, begun);
     let ending = run_demo(args, setup, folder, &mut system, stop).await;
     let stopped = system.stop().await;
@@ -194,12 +185,13 @@ async fn run_demo(
     let addresses = system.addresses().clone();
     let client = system.client().clone();
     let report = tokio::select! {
-        report = sell_and_judge(args, setup, folder, &addresses, &client) => report?,
-        err = system.broken() => return Err(err),
+        biased;
         () = &mut stop => {
             screen.say(STOPPING);
             return Ok(Ending::Interrupted);
         }
+        report = sell_and_judge(args, setup, folder, &addresses, &client) => report?,
+        err = system.broken() => return Err(err),
     };
     match screen {
         Screen::Text => Screen::result(&report),
@@ -298,7 +290,7 @@ async fn sell_and_judge(
 }
 
 fn report(args: &Args, api: &Api, sale: sale::Account, facts: &Facts, begun: Instant) -> Report {
-    let mut invariants = invariants::judge(facts);
+    let mut invariants = invariants::judge(facts, &sale);
     invariants.push(Verdict::new(
         "every answer was as the API's contract says",
         Counted(api.sent(), "request").to_string(),

@@ -1,7 +1,6 @@
 //! `sgt`: the demo of the ticketing system, and its operator's tools.
 
 mod demo;
-mod duration;
 mod provision;
 mod token;
 

@@ -3,30 +3,22 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use common::http::{NATS_VARIABLES, parse_replicas};
 use common::{ClientConfig, Subjects, Topology, build_client};
-
-const VARIABLES: &str = "\
-Variables without a flag:
-  NATS_CREDS                credentials file
-  NATS_NKEY                 file with the seed of an NKey
-  NATS_USER, NATS_PASSWORD  user and password
-  NATS_TOKEN                token
-  NATS_CA                   certificate authority to trust, a PEM file
-  NATS_CERT, NATS_KEY       client certificate and its key, PEM files";
 
 /// Create the streams and the durable consumers that the services need.
 ///
 /// What is missing is created, and what is less than declared is raised; nothing is removed without
 /// --prune. It may be run again and again, and while the services run.
 #[derive(Debug, clap::Args)]
-#[command(after_help = VARIABLES)]
+#[command(after_help = NATS_VARIABLES)]
 pub(crate) struct Args {
     /// NATS servers, one or several, separated by commas [default: `nats://127.0.0.1:4222`]
     #[arg(long, env, value_name = "URL", hide_env_values = true)]
     nats_url: Option<String>,
 
     /// How many servers store each stream: 1 or 3
-    #[arg(long, env, value_name = "NUMBER", default_value = "1", value_parser = replicas)]
+    #[arg(long, env, value_name = "NUMBER", default_value = "1", value_parser = parse_replicas)]
     replicas: NonZeroUsize,
 
     /// Also remove what this version does not declare: subjects, filters, and consumers of groups
@@ -56,11 +48,4 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(stdout, "{change}")?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn replicas(text: &str) -> Result<NonZeroUsize, String> {
-    match text.parse::<NonZeroUsize>() {
-        Ok(number) if matches!(number.get(), 1 | 3) => Ok(number),
-        _ => Err("streams are stored by 1 or 3 servers".to_owned()),
-    }
 }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use common::events::UserId;
-use common::http::JwtKey;
-
-use crate::duration;
+use common::http::{JwtKey, parse_time_limit};
 
 /// Print a token that signs a user in: for development.
 ///
@@ -18,7 +16,7 @@ pub(crate) struct Args {
     user: UserId,
 
     /// How long the token is good for
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time_limit)]
     ttl: Duration,
 
     /// The key that the services verify with, of 32 bytes or more. Prefer the variable

@@ -5,5 +5,6 @@
     reason = "a test may panic, and so may its helpers"
 )]
 
+mod demo;
 mod sdk;
 mod services;

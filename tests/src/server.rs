@@ -23,10 +23,6 @@ enum Machine {
     Container(Container),
 }
 
-/// What every server is told. The limit of the store is a number only: each stream reserves its 1 GiB of it, and no
-/// test fills one.
-const CONFIG: &str = "jetstream { max_file_store: 1000000000000000 }\n";
-
 impl Server {
     /// Starts one with this text in its configuration file, and returns when it answers.
     ///
@@ -34,7 +30,7 @@ impl Server {
     ///
     /// If there is no server or no engine for containers, or it does not start.
     pub async fn start(config: &str) -> Self {
-        let config = format!("{CONFIG}{config}");
+        let config = config.to_owned();
         let machine = match env::var("TEST_NATS").as_deref() {
             Ok("container") => Machine::Container(Container::start(config).await),
             Ok("process") | Err(_) => Machine::Process(Process::start(config).await),

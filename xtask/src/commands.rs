@@ -3,6 +3,7 @@
 pub(crate) mod ci;
 mod docker;
 mod engine;
+mod engine_use;
 pub(crate) mod test;
 mod tool;
 

@@ -17,13 +17,17 @@
 //! ```
 
 pub mod command;
+pub mod containers;
 mod nats_process;
 pub mod nats_server;
 mod run_id;
+mod scratch;
 mod watchdog;
 
 pub use nats_process::{
-    NatsProcess, NatsProcessBuilder, NotReady, SignalError, StartError, free_port, reap_orphans,
+    NATS_CONF, NatsProcess, NatsProcessBuilder, NotReady, SignalError, StartError, free_port,
+    reap_orphans,
 };
 pub use run_id::{ParseRunIdError, RunId};
+pub use scratch::scratch_dir;
 pub use watchdog::Watchdog;

@@ -41,7 +41,7 @@ enum Command {
     /// Run every check that CI runs, the tests last
     ///
     /// Formatting, spelling, licences and sources of dependencies, clippy, the features of
-    /// `common`, documentation, drift of the schemas, tests. The first failure stops, and names the
+    /// `common`, documentation, drift of the schemas, a demo, tests. The first failure stops, and names the
     /// command that repeats it alone. A tool that is missing is named with its install line; if CI is
     /// set, that is a failure.
     Ci {

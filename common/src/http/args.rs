@@ -5,21 +5,35 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
+use super::values::parse_replicas;
 use super::{InvalidJwtKey, JwtKey};
 use crate::client::{ClientConfig, ConfigError};
 use crate::name::QueueGroup;
 use crate::topology::Provisioning;
 
-/// The rest of `--help`: the variables that have no flag.
-pub const VARIABLES: &str = "\
-Variables without a flag:
-  RUST_LOG                  what is logged to standard error, as `level` or `target=level,..` [default: info]
-  NATS_CREDS                credentials file
-  NATS_NKEY                 file with the seed of an NKey
-  NATS_USER, NATS_PASSWORD  user and password
-  NATS_TOKEN                token
-  NATS_CA                   certificate authority to trust, a PEM file
-  NATS_CERT, NATS_KEY       client certificate and its key, PEM files";
+/// Two texts share these lines, and constants cannot be joined.
+macro_rules! variables {
+    ($($first:literal)?) => {
+        concat!(
+            "Variables without a flag:\n",
+            $($first, "\n",)?
+            "  NATS_CREDS                credentials file\n",
+            "  NATS_NKEY                 file with the seed of an NKey\n",
+            "  NATS_USER, NATS_PASSWORD  user and password\n",
+            "  NATS_TOKEN                token\n",
+            "  NATS_CA                   certificate authority to trust, a PEM file\n",
+            "  NATS_CERT, NATS_KEY       client certificate and its key, PEM files",
+        )
+    };
+}
+
+/// The rest of `--help` of a program that logs: the variables that have no flag.
+pub const VARIABLES: &str = variables!(
+    "  RUST_LOG                  what is logged to standard error, as `level` or `target=level,..` [default: info]"
+);
+
+/// The rest of `--help` of a program that only connects to NATS: the variables that have no flag.
+pub const NATS_VARIABLES: &str = variables!();
 
 /// The flags and variables that every service has. Flatten it into the service's own; the address and the
 /// database have no default here, because each service has its own.
@@ -47,7 +61,7 @@ pub struct ServiceArgs {
     pub provision: Provision,
 
     /// Servers that store each stream, where streams are created.
-    #[arg(long, env, value_name = "NUMBER", default_value = "1", value_parser = replicas)]
+    #[arg(long, env, value_name = "NUMBER", default_value = "1", value_parser = parse_replicas)]
     pub replicas: NonZeroUsize,
 }
 
@@ -135,13 +149,6 @@ impl fmt::Debug for ServiceConfig {
             .field("nats", &self.nats)
             .field("provisioning", &self.provisioning)
             .finish_non_exhaustive()
-    }
-}
-
-fn replicas(text: &str) -> Result<NonZeroUsize, String> {
-    match text.parse::<NonZeroUsize>() {
-        Ok(number) if matches!(number.get(), 1 | 3) => Ok(number),
-        _ => Err("streams are stored by 1 or 3 servers".to_owned()),
     }
 }
 

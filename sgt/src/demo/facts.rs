@@ -35,6 +35,8 @@ pub(super) struct Facts {
     pub(super) charges: Vec<Charge>,
     /// The gateway's ledger.
     pub(super) refunds: Vec<Refund>,
+    /// The gateway's ledger: orders whose card it declined.
+    pub(super) declines: Vec<String>,
     /// Events in the outbox, by service.
     pub(super) unsent: BTreeMap<&'static str, i64>,
     /// Events that wait for a predecessor, by service.
@@ -98,6 +100,7 @@ pub(super) struct Order {
     pub(super) user: String,
     pub(super) price: i64,
     pub(super) state: OrderState,
+    pub(super) expires_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,7 +236,7 @@ impl Facts {
             titles: rows(payments, all_tickets, Title::read).await?,
             orders: rows(orders, all_orders, Order::read).await?,
             money: rows(orders, all_orders, Money::read).await?,
-            order_replicas: rows(payments, all_orders, Order::read).await?,
+            order_replicas: rows(payments, all_orders, Order::read_replica).await?,
             payments: rows(
                 payments,
                 "SELECT * FROM payments ORDER BY id",
@@ -242,6 +245,7 @@ impl Facts {
             .await?,
             charges: charges(ledger).await?,
             refunds: refunds(ledger).await?,
+            declines: declines(ledger).await?,
             ..Self::default()
         };
         for (service, pool) in databases.by_service() {
@@ -332,6 +336,14 @@ async fn refunds(ledger: &SandboxLedger) -> anyhow::Result<Vec<Refund>> {
         .collect())
 }
 
+async fn declines(ledger: &SandboxLedger) -> anyhow::Result<Vec<String>> {
+    let declines = ledger.declines().await?;
+    Ok(declines
+        .into_iter()
+        .map(|decline| decline.order.to_string())
+        .collect())
+}
+
 impl Ticket {
     fn read(row: &SqliteRow) -> anyhow::Result<Self> {
         let order = row.try_get::<Option<String>, _>("order_id")?;
@@ -386,7 +398,20 @@ impl Title {
 }
 
 impl Order {
+    /// As orders-service has it.
     fn read(row: &SqliteRow) -> anyhow::Result<Self> {
+        Self::read_with(row, Timestamp::from_millisecond)
+    }
+
+    /// As payments-service has it.
+    fn read_replica(row: &SqliteRow) -> anyhow::Result<Self> {
+        Self::read_with(row, Timestamp::from_microsecond)
+    }
+
+    fn read_with(
+        row: &SqliteRow,
+        time: impl Fn(i64) -> Result<Timestamp, jiff::Error>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
             ticket: row.try_get("ticket_id")?,
@@ -398,6 +423,7 @@ impl Order {
                 "cancelled" => OrderState::Cancelled,
                 status => bail!("order is {status}"),
             },
+            expires_at: time(row.try_get("expires_at")?)?,
         })
     }
 }

@@ -1,11 +1,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 use common::{SubjectSet as _, Subjects};
+use jiff::SignedDuration;
 use serde::Serialize;
 
+use super::broker::Event;
 use super::counted::Counted;
-use super::facts::{Facts, Order, OrderState, Payment, PaymentState, TicketState};
+use super::facts::{Facts, OrderState, Payment, PaymentState, TicketState};
+use super::sale::{Account, Ids};
+
+/// How long after its time an order may be cancelled: schedules fire by the second, and under load everything takes
+/// a while. Well below the half minute after which the sweep does it.
+const ON_TIME: SignedDuration = SignedDuration::from_secs(15);
 
 /// Something that must be true when all is quiet, and whether it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,16 +28,19 @@ pub(super) struct Verdict {
     pub(super) broken: Vec<String>,
 }
 
-/// Judges what the databases, the gateway's ledger and the streams say.
-pub(super) fn judge(facts: &Facts) -> Vec<Verdict> {
+/// Judges what the databases, the gateway's ledger and the streams say, and what people were told.
+pub(super) fn judge(facts: &Facts, told: &Account) -> Vec<Verdict> {
     vec![
         no_ticket_sold_twice(facts),
         tickets_agree(facts),
         orders_agree(facts),
         charges_complete_or_refunded(facts),
         nobody_charged_twice(facts),
+        charged_as_agreed(facts),
         ledger_agrees(facts),
         orders_know_their_money(facts),
+        told_the_truth(facts, told),
+        expired_on_time(facts, &told.let_expire),
         every_change_published(facts),
         outboxes_empty(facts),
         consumers_caught_up(facts),
@@ -266,6 +277,27 @@ fn nobody_charged_twice(facts: &Facts) -> Verdict {
     )
 }
 
+/// The price that was fixed when the order was placed.
+fn charged_as_agreed(facts: &Facts) -> Verdict {
+    let mut broken = Vec::new();
+    let orders = by_id(&facts.orders, |order| &order.id);
+    for charge in &facts.charges {
+        if let Some(order) = orders.get(charge.order.as_str())
+            && order.price != charge.amount
+        {
+            broken.push(format!(
+                "charge {} of order {} is {}, its price {}",
+                charge.id, charge.order, charge.amount, order.price
+            ));
+        }
+    }
+    Verdict::new(
+        "every charge is the price of its order",
+        Counted(facts.charges.len(), "charge").to_string(),
+        broken,
+    )
+}
+
 /// What payments-service believes is what the gateway did.
 fn ledger_agrees(facts: &Facts) -> Verdict {
     let mut broken = Vec::new();
@@ -367,58 +399,162 @@ fn orders_know_their_money(facts: &Facts) -> Verdict {
     )
 }
 
-/// No event was lost between a row and its stream, and none was invented.
+/// What was said to be done is done, and all that is there was said.
+fn told_the_truth(facts: &Facts, told: &Account) -> Verdict {
+    let mut broken = Vec::new();
+    let mut done_if_told = |noun: &str, state: &str, told: &Ids, done: BTreeSet<&str>| {
+        let lies = told.0.iter().filter(|id| !done.contains(id.as_str()));
+        broken.extend(
+            lies.map(|id| format!("somebody was told that {noun} {id} is {state}, and it is not")),
+        );
+    };
+    let tickets: BTreeSet<_> = facts.tickets.iter().map(|one| one.id.as_str()).collect();
+    let orders: BTreeSet<_> = facts.orders.iter().map(|one| one.id.as_str()).collect();
+    let charged = facts.charges.iter().map(|charge| charge.order.as_str());
+    let declined = facts.declines.iter().map(String::as_str);
+    let cancelled = facts
+        .orders
+        .iter()
+        .filter(|order| order.state == OrderState::Cancelled)
+        .map(|order| order.id.as_str());
+    done_if_told("ticket", "listed", &told.listed, tickets.clone());
+    done_if_told("order", "taken", &told.ordered, orders.clone());
+    done_if_told("order", "paid", &told.paid, charged.collect());
+    done_if_told(
+        "the card of order",
+        "declined",
+        &told.declined,
+        declined.collect(),
+    );
+    done_if_told("order", "cancelled", &told.cancelled, cancelled.collect());
+    for (what, ids, told) in [
+        ("ticket", tickets, &told.listed),
+        ("order", orders, &told.ordered),
+    ] {
+        let untold = ids.into_iter().filter(|id| !told.0.contains(*id));
+        broken.extend(untold.map(|id| format!("{what} {id} is there, and nobody was told")));
+    }
+    Verdict::new(
+        "sellers and buyers were told what is so",
+        format!(
+            "{}, {}, {}",
+            Counted(told.listed.len(), "listing"),
+            Counted(told.ordered.len(), "order"),
+            Counted(told.paid.len(), "payment")
+        ),
+        broken,
+    )
+}
+
+/// The schedule did it: without, the sweep of overdue orders comes half a minute later and cancels them all the same.
+fn expired_on_time(facts: &Facts, let_expire: &Ids) -> Verdict {
+    let mut broken = Vec::new();
+    let orders = by_id(&facts.orders, |order| &order.id);
+    for id in &let_expire.0 {
+        let events = |subject| {
+            let of_order = move |event: &&Event| event.subject == subject && event.key == *id;
+            facts.events.iter().filter(of_order)
+        };
+        let due: BTreeSet<_> = events(Subjects::ExpirationComplete)
+            .map(|event| &event.identity)
+            .collect();
+        if due.len() != 1 {
+            let due = due.len();
+            broken.push(format!("order {id} has {due} expiration:complete, not 1"));
+        }
+        let ended = events(Subjects::OrderCancelled)
+            .map(|event| event.stored)
+            .min();
+        let (Some(order), Some(ended)) = (orders.get(id.as_str()), ended) else {
+            broken.push(format!(
+                "order {id} was let expire, and was never cancelled"
+            ));
+            continue;
+        };
+        let late = ended.duration_since(order.expires_at);
+        if late > ON_TIME {
+            broken.push(format!("order {id} was cancelled {late:#} after its time"));
+        }
+    }
+    Verdict::new(
+        "every order that was let expire was cancelled on time",
+        Counted(let_expire.len(), "order").to_string(),
+        broken,
+    )
+}
+
+/// No event was lost between a row and its stream, and none was invented or made twice. The same
+/// event may lie there twice: a relay that takes over may send it again.
 fn every_change_published(facts: &Facts) -> Verdict {
-    let orders_in = |state: Option<OrderState>| {
-        let wanted = move |order: &&Order| state.is_none_or(|state| order.state == state);
-        keys(facts.orders.iter().filter(wanted).map(|order| &order.id))
-    };
-    let payments = |wanted: fn(&Payment) -> bool| {
-        keys(
-            facts
-                .payments
-                .iter()
-                .filter(|payment| wanted(payment))
-                .map(|payment| &payment.order),
-        )
-    };
     let mut broken = Vec::new();
     for &subject in Subjects::ALL {
-        let rows = match subject {
-            Subjects::TicketCreated => keys(facts.tickets.iter().map(|ticket| &ticket.id)),
-            Subjects::TicketUpdated => {
-                let changed = facts.tickets.iter().filter(|ticket| ticket.version > 1);
-                keys(changed.map(|ticket| &ticket.id))
-            }
-            Subjects::OrderCreated => orders_in(None),
-            Subjects::OrderCancelled => orders_in(Some(OrderState::Cancelled)),
-            Subjects::OrderCompleted => orders_in(Some(OrderState::Complete)),
-            Subjects::PaymentCreated => payments(|payment| payment.charge.is_some()),
-            Subjects::PaymentRefunded => payments(|payment| payment.refund.is_some()),
-            // Scheduled: it may come for any order, or be overtaken by the sweep.
-            Subjects::ExpirationComplete => continue,
-        };
-        let stored = facts
-            .events
-            .iter()
-            .filter(|event| event.subject == subject)
-            .map(|event| event.key.as_str())
-            .collect::<BTreeSet<_>>();
-        broken.extend(
-            rows.difference(&stored)
-                .map(|key| format!("{subject} of {key} is in no stream")),
-        );
-        broken.extend(
+        let made = changes(facts, subject);
+        let mut stored: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for event in facts.events.iter().filter(|event| event.subject == subject) {
             stored
-                .difference(&rows)
-                .map(|key| format!("{subject} of {key} has no row")),
-        );
+                .entry(event.key.as_str())
+                .or_default()
+                .insert(&event.identity);
+        }
+        for (key, changes) in &made {
+            let events = stored.get(key).map_or(0, BTreeSet::len);
+            let expected = events.clamp(*changes.start(), *changes.end());
+            if events == expected {
+                continue;
+            }
+            broken.push(match events {
+                0 => format!("{subject} of {key} is in no stream"),
+                _ => format!("{subject} of {key} is there {events} times, not {expected}"),
+            });
+        }
+        let invented = stored.keys().filter(|key| !made.contains_key(*key));
+        broken.extend(invented.map(|key| format!("{subject} of {key} has no row")));
     }
     Verdict::new(
         "every change was published, and nothing else",
         Counted(facts.events.len(), "event").to_string(),
         broken,
     )
+}
+
+/// How many events of a channel the rows say there are, by key.
+fn changes(facts: &Facts, subject: Subjects) -> BTreeMap<&str, RangeInclusive<usize>> {
+    let of_orders = |state: Option<OrderState>, times: RangeInclusive<usize>| {
+        let wanted = facts
+            .orders
+            .iter()
+            .filter(|order| state.is_none_or(|state| order.state == state));
+        wanted
+            .map(|order| (order.id.as_str(), times.clone()))
+            .collect()
+    };
+    let of_payments = |wanted: fn(&Payment) -> bool| {
+        let wanted = facts.payments.iter().filter(|payment| wanted(payment));
+        wanted
+            .map(|payment| (payment.order.as_str(), 1..=1))
+            .collect()
+    };
+    match subject {
+        Subjects::TicketCreated => {
+            let ids = facts.tickets.iter().map(|ticket| ticket.id.as_str());
+            ids.map(|id| (id, 1..=1)).collect()
+        }
+        Subjects::TicketUpdated => facts
+            .tickets
+            .iter()
+            .map(|ticket| {
+                let updates = usize::try_from(ticket.version - 1).unwrap_or_default();
+                (ticket.id.as_str(), updates..=updates)
+            })
+            .collect(),
+        Subjects::OrderCreated => of_orders(None, 1..=1),
+        Subjects::OrderCancelled => of_orders(Some(OrderState::Cancelled), 1..=1),
+        Subjects::OrderCompleted => of_orders(Some(OrderState::Complete), 1..=1),
+        Subjects::PaymentCreated => of_payments(|payment| payment.charge.is_some()),
+        Subjects::PaymentRefunded => of_payments(|payment| payment.refund.is_some()),
+        // Scheduled: not every order's time has come.
+        Subjects::ExpirationComplete => of_orders(None, 0..=1),
+    }
 }
 
 fn outboxes_empty(facts: &Facts) -> Verdict {
@@ -435,18 +571,32 @@ fn outboxes_empty(facts: &Facts) -> Verdict {
     )
 }
 
+/// Every group that the list names has a consumer on each of its streams, and has read everything.
 fn consumers_caught_up(facts: &Facts) -> Verdict {
-    let mut broken: Vec<_> = facts
-        .consumers
+    let named: BTreeSet<_> = Subjects::ALL
         .iter()
-        .filter(|consumer| !consumer.is_at_rest())
-        .map(|consumer| {
-            format!(
-                "{} on {}: {} events not delivered, {} not acknowledged",
-                consumer.group, consumer.stream, consumer.pending, consumer.unacknowledged
-            )
+        .flat_map(|subject| {
+            let stream = subject.stream().as_str();
+            let groups = subject.consumers().iter();
+            groups.map(move |group| (group.as_str(), stream))
         })
         .collect();
+    let found: BTreeSet<_> = facts
+        .consumers
+        .iter()
+        .map(|consumer| (consumer.group.as_str(), consumer.stream.as_str()))
+        .collect();
+    let mut broken: Vec<_> = named
+        .difference(&found)
+        .map(|(group, stream)| format!("{group} has no consumer on {stream}"))
+        .collect();
+    let behind = facts.consumers.iter().filter(|one| !one.is_at_rest());
+    broken.extend(behind.map(|consumer| {
+        format!(
+            "{} on {}: {} events not delivered, {} not acknowledged",
+            consumer.group, consumer.stream, consumer.pending, consumer.unacknowledged
+        )
+    }));
     for (service, held) in &facts.held {
         if *held > 0 {
             broken.push(format!(
@@ -482,10 +632,6 @@ fn shared<'f>(
 
 fn by_id<T>(rows: &[T], id: impl Fn(&T) -> &String) -> BTreeMap<&str, &T> {
     rows.iter().map(|row| (id(row).as_str(), row)).collect()
-}
-
-fn keys<'f>(ids: impl Iterator<Item = &'f String>) -> BTreeSet<&'f str> {
-    ids.map(String::as_str).collect()
 }
 
 /// Notes where two sides differ.

@@ -27,8 +27,7 @@ impl RunFolder {
     ///
     /// If the folder for temporary files cannot be used.
     pub(super) fn create() -> anyhow::Result<Self> {
-        let user = std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
-        Self::create_in(&std::env::temp_dir().join(format!("sgt-demo-{user}")))
+        Self::create_in(&parent())
     }
 
     fn create_in(parent: &Path) -> anyhow::Result<Self> {
@@ -82,6 +81,19 @@ impl Drop for RunFolder {
         // Only if it is empty, so never under another run.
         let _ = fs::remove_dir(&self.parent);
     }
+}
+
+/// Where the runs of this user are. Not by name: a process may have none in its environment.
+#[cfg(unix)]
+fn parent() -> PathBuf {
+    let user = rustix::process::geteuid();
+    std::env::temp_dir().join(format!("sgt-demo-{}", user.as_raw()))
+}
+
+/// Where the runs of this user are: here each has a folder for temporary files.
+#[cfg(not(unix))]
+fn parent() -> PathBuf {
+    std::env::temp_dir().join("sgt-demo")
 }
 
 fn remove_abandoned(parent: &Path) -> io::Result<()> {
@@ -146,6 +158,15 @@ mod tests {
 
         assert!(!killed.exists());
         assert!(!killed.with_extension("lock").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn users_without_a_name_have_folders_of_their_own() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let ours = tempfile::tempdir().unwrap().path().metadata().unwrap();
+        assert!(parent().ends_with(format!("sgt-demo-{}", ours.uid())));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use hyper::StatusCode;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, Card, Order, Ticket};
@@ -33,25 +34,25 @@ pub(super) struct Sale<'s> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Account {
     /// Tickets listed.
-    pub(super) listed: u32,
+    pub(super) listed: Ids,
     /// Tickets whose price was changed before the sale.
     pub(super) repriced: u32,
     /// Orders that were taken.
-    pub(super) ordered: u32,
+    pub(super) ordered: Ids,
     /// Tickets that several wanted at once.
     pub(super) contests: u32,
     /// Buyers who were told that somebody else was first.
     pub(super) beaten: u32,
-    /// Payments that were taken.
-    pub(super) paid: u32,
-    /// Cards that were declined.
-    pub(super) declined: u32,
+    /// Orders whose payment was taken.
+    pub(super) paid: Ids,
+    /// Orders whose card was declined.
+    pub(super) declined: Ids,
     /// Payments whose outcome the gateway did not tell.
     pub(super) unanswered: u32,
     /// Orders that their buyers cancelled.
-    pub(super) cancelled: u32,
+    pub(super) cancelled: Ids,
     /// Orders that nobody meant to pay.
-    pub(super) let_expire: u32,
+    pub(super) let_expire: Ids,
     /// Cancellations that came after the payment.
     pub(super) cancelled_too_late: u32,
     /// Payments that came after the end of the order.
@@ -63,6 +64,10 @@ pub(super) struct Account {
     /// What the contract does not allow, one line each.
     pub(super) unexpected: Vec<String>,
 }
+
+/// What somebody was told of, by its id. The report says only how many there are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Ids(pub(super) BTreeSet<String>);
 
 /// A ticket on sale, and what becomes of it.
 pub(super) struct Offer<'p> {
@@ -81,6 +86,14 @@ enum Payment {
     Unanswered,
 }
 
+/// How a cancellation ended for the buyer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cancellation {
+    InTime,
+    /// The order is complete.
+    TooLate,
+}
+
 impl Account {
     /// What became of the buyers, in one line.
     pub(super) fn buyers(&self) -> String {
@@ -88,13 +101,29 @@ impl Account {
         counted([
             many(self.contests, "contest"),
             many(self.beaten, "loser"),
-            many(self.declined, "declined card"),
+            Counted(self.declined.len(), "declined card"),
             many(self.unanswered, "silent gateway"),
-            many(self.cancelled, "cancellation"),
+            Counted(self.cancelled.len(), "cancellation"),
             many(self.cancelled_too_late, "late cancellation"),
-            many(self.let_expire, "unpaid order"),
+            Counted(self.let_expire.len(), "unpaid order"),
             many(self.paid_too_late, "late payment"),
         ])
+    }
+}
+
+impl Ids {
+    fn add(&mut self, id: &str) {
+        self.0.insert(id.to_owned());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Serialize for Ids {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.len().serialize(serializer)
     }
 }
 
@@ -145,7 +174,7 @@ impl<'s> Sale<'s> {
                 }
             })
             .await?;
-        self.account.borrow_mut().listed += 1;
+        self.account.borrow_mut().listed.add(&ticket.id);
         if let Some(price) = new_price {
             self.until("price is changed", async || {
                 let answer = self
@@ -248,8 +277,9 @@ impl<'s> Sale<'s> {
             let answer = self.api.order(buyer, &offer.id).await?;
             match answer.status {
                 StatusCode::CREATED => {
-                    self.account.borrow_mut().ordered += 1;
-                    Ok(Some(Some(answer.read()?)))
+                    let order: Order = answer.read()?;
+                    self.account.borrow_mut().ordered.add(&order.id);
+                    Ok(Some(Some(order)))
                 }
                 StatusCode::CONFLICT => Ok(Some(None)),
                 // The ticket is on its way to orders-service.
@@ -310,24 +340,23 @@ impl<'s> Sale<'s> {
             .await?;
         let mut account = self.account.borrow_mut();
         match payment {
-            Payment::Taken => account.paid += 1,
-            Payment::Declined => account.declined += 1,
+            Payment::Taken => account.paid.add(&order.id),
+            Payment::Declined => account.declined.add(&order.id),
             Payment::Unanswered => account.unanswered += 1,
             Payment::Refused => {}
         }
         Ok(payment)
     }
 
-    /// Cancels. Whether that was in time.
-    async fn cancel(&self, buyer: Person, order: &Order) -> anyhow::Result<bool> {
-        let in_time = self
+    async fn cancel(&self, buyer: Person, order: &Order) -> anyhow::Result<Cancellation> {
+        let cancellation = self
             .until(
                 format!("cancellation of order {} is answered", order.id),
                 async || {
                     let answer = self.api.cancel_order(buyer, &order.id).await?;
                     match answer.status {
-                        StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(true)),
-                        StatusCode::CONFLICT => Ok(Some(false)),
+                        StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(Cancellation::InTime)),
+                        StatusCode::CONFLICT => Ok(Some(Cancellation::TooLate)),
                         StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
                         _ => bail!(
                             "cancellation of order {} was answered {}",
@@ -339,17 +368,16 @@ impl<'s> Sale<'s> {
             )
             .await?;
         let mut account = self.account.borrow_mut();
-        if in_time {
-            account.cancelled += 1;
-        } else {
-            account.cancelled_too_late += 1;
+        match cancellation {
+            Cancellation::InTime => account.cancelled.add(&order.id),
+            Cancellation::TooLate => account.cancelled_too_late += 1,
         }
-        Ok(in_time)
+        Ok(cancellation)
     }
 
     async fn let_expire(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<()> {
         let order = self.reserve(buyer, offer).await?;
-        self.account.borrow_mut().let_expire += 1;
+        self.account.borrow_mut().let_expire.add(&order.id);
 
         let PlannedTicket {
             title,
@@ -357,19 +385,26 @@ impl<'s> Sale<'s> {
             seller,
             ..
         } = offer.planned;
-        let answer = self
-            .api
-            .change_ticket(*seller, &offer.id, title, *price)
-            .await?;
-        match answer.status {
-            StatusCode::CONFLICT => self.account.borrow_mut().kept_from_repricing += 1,
-            // The order may have come to its end while the request waited for its turn.
-            _ if time_left(&order).is_zero() => {}
-            _ => bail!(
-                "price of a reserved ticket could be changed: {}",
-                answer.text()
-            ),
-        }
+        self.until("price of a reserved ticket is kept", async || {
+            let answer = self
+                .api
+                .change_ticket(*seller, &offer.id, title, *price)
+                .await?;
+            match answer.status {
+                StatusCode::CONFLICT => {
+                    self.account.borrow_mut().kept_from_repricing += 1;
+                    Ok(Some(()))
+                }
+                StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
+                // The order may have come to its end while the request waited for its turn.
+                _ if time_left(&order).is_zero() => Ok(Some(())),
+                _ => bail!(
+                    "price of a reserved ticket could be changed: {}",
+                    answer.text()
+                ),
+            }
+        })
+        .await?;
 
         sleep(time_left(&order)).await; // the story: nobody pays
         self.until_status(buyer, &order, |status| status == OrderStatus::Cancelled)
@@ -415,18 +450,15 @@ impl<'s> Sale<'s> {
             sleep(Duration::from_millis(u64::from(millis))).await; // the story: in the middle of the payment
             self.cancel(buyer, &order).await
         };
-        let (payment, cancelled) = tokio::join!(self.pay(buyer, &order, Card::Good), regret);
-        let (payment, cancelled) = (payment?, cancelled?);
+        let (payment, cancellation) = tokio::join!(self.pay(buyer, &order, Card::Good), regret);
+        let (payment, cancellation) = (payment?, cancellation?);
         let status = self.settled(buyer, &order).await?;
-        match (payment, cancelled, status) {
-            (_, true, OrderStatus::Cancelled) | (Payment::Taken, false, OrderStatus::Complete) => {
-                Ok(())
-            }
-            _ => bail!(
-                "order {} is {status:?}, payment {payment:?}, cancelled in time: {cancelled}",
-                order.id,
-            ),
-        }
+        ensure!(
+            is_right_end(payment, cancellation, status),
+            "order {} is {status:?}, payment {payment:?}, cancellation {cancellation:?}",
+            order.id,
+        );
+        Ok(())
     }
 
     /// Waits until the order is at its end.
@@ -484,7 +516,25 @@ impl<'s> Sale<'s> {
     }
 }
 
+/// Whether this may become of an order that was paid with a good card and cancelled at once.
+fn is_right_end(payment: Payment, cancellation: Cancellation, status: OrderStatus) -> bool {
+    match (payment, cancellation, status) {
+        (Payment::Declined, _, _) => false,
+        // A payment that is refused may have been taken: the gateway was slow, the service asked for
+        // patience, and the second request found the first.
+        (Payment::Taken | Payment::Refused | Payment::Unanswered, cancellation, status) => {
+            match cancellation {
+                Cancellation::InTime => status == OrderStatus::Cancelled,
+                Cancellation::TooLate => status == OrderStatus::Complete,
+            }
+        }
+    }
+}
+
 fn time_left(order: &Order) -> Duration {
     let left = order.expires_at.duration_since(Timestamp::now());
     Duration::try_from(left).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,14 +10,11 @@ use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 use tokio::process::Command;
 use tokio::runtime::Runtime;
-use xtask::{RunId, Watchdog, free_port};
+use xtask::containers::{LABEL, PUBLIC_IMAGE};
+use xtask::{NATS_CONF, RunId, Watchdog, free_port};
 
 use super::{READY_WITHIN, STOP_WITHIN, deadline};
 
-/// The image where nobody says which: the one that `cargo xtask test` pulls or builds.
-const IMAGE: &str = "nats:2.15.1";
-/// Where `cargo xtask test` finds what was left.
-const LABEL: &str = "org.sgtickets.test";
 /// How often another address is tried when somebody was faster to take it.
 const TRIES: u32 = 5;
 
@@ -38,7 +35,8 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Container {
     pub(super) async fn start(config: String) -> Self {
-        let image = env::var("TEST_NATS_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
+        let config = format!("{NATS_CONF}{config}");
+        let image = env::var("TEST_NATS_IMAGE").unwrap_or_else(|_| PUBLIC_IMAGE.to_owned());
         let mut tries = 0;
         let (container, port) = loop {
             // One that is known beforehand, so that it is the same after a stop.

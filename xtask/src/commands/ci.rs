@@ -74,6 +74,11 @@ pub(crate) fn run(nats: Nats) -> anyhow::Result<ExitCode> {
         "schemas",
         cargo().args(["run", "-p", "schemas", "--locked", "--", "check"]),
     )?;
+    // As whoever reads the README types it; how it ends when it goes wrong is for the tests.
+    step(
+        "demo",
+        cargo().args(["--locked", "demo", "--tickets", "20", "--json"]),
+    )?;
 
     // Last, and nothing after them on success: the output ends with what the test runner prints.
     eprintln!("ci: tests: the same as `cargo xtask test`");

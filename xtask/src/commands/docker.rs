@@ -4,24 +4,20 @@ use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, bail};
 use xtask::{
-    RunId, Watchdog, command,
-    command::Finished,
+    RunId, Watchdog,
+    command::{self, Finished},
+    containers::{LABEL, LOCAL_IMAGE, PUBLIC_IMAGE},
     nats_server::{self, Platform},
 };
 
-use super::engine::Daemon;
-
-/// The public image of the pinned server.
-const IMAGE: &str = "nats:2.15.1";
-
-/// On every container of the tests; its value is the run's id.
-const LABEL: &str = "org.sgtickets.test";
+use super::{engine::Daemon, engine_use::EngineUse};
 
 /// An engine, reached through the `docker` client.
 #[derive(Debug)]
 pub(super) struct Docker {
     host: String,
     daemon: Option<Daemon>,
+    in_use: Option<EngineUse>,
     // Removes the containers if this process is killed.
     watchdog: Option<Watchdog>,
 }
@@ -31,15 +27,20 @@ impl Docker {
         Self {
             host,
             daemon: None,
+            in_use: None,
             watchdog: None,
         }
     }
 
-    pub(super) fn owning(self, daemon: Daemon) -> Self {
-        Self {
-            daemon: Some(daemon),
-            ..self
-        }
+    pub(super) fn owning(mut self, daemon: Daemon) -> Self {
+        self.daemon = Some(daemon);
+        self
+    }
+
+    /// Keeps its owner from stopping it.
+    pub(super) fn used(mut self, in_use: EngineUse) -> Self {
+        self.in_use = Some(in_use);
+        self
     }
 
     pub(super) fn host(&self) -> &str {
@@ -52,17 +53,20 @@ impl Docker {
             .map(drop)
     }
 
-    /// Makes sure that the engine has the image: it is there, or pulled, or built.
+    /// An image of the server that the engine has: it is there, or pulled, or built.
     pub(super) fn server_image(&self) -> anyhow::Result<&'static str> {
-        if self.ask(&["image", "inspect", IMAGE], 30).is_ok() {
-            return Ok(IMAGE);
+        for image in [PUBLIC_IMAGE, LOCAL_IMAGE] {
+            if self.ask(&["image", "inspect", image], 30).is_ok() {
+                return Ok(image);
+            }
         }
-        eprintln!("docker: pulling {IMAGE}");
-        if let Err(error) = self.ask(&["pull", "--quiet", IMAGE], 180) {
-            eprintln!("docker: {error:#}; building {IMAGE} from the pinned server instead");
-            self.build()?;
-        }
-        Ok(IMAGE)
+        eprintln!("docker: pulling {PUBLIC_IMAGE}");
+        let Err(error) = self.ask(&["pull", "--quiet", PUBLIC_IMAGE], 180) else {
+            return Ok(PUBLIC_IMAGE);
+        };
+        eprintln!("docker: {error:#}; building {LOCAL_IMAGE} from the pinned server instead");
+        self.build()?;
+        Ok(LOCAL_IMAGE)
     }
 
     fn build(&self) -> anyhow::Result<()> {
@@ -82,10 +86,10 @@ impl Docker {
              ENTRYPOINT [\"/nats-server\"]\n",
         )?;
         let folder = context.path().display().to_string();
-        self.ask(&["build", "--quiet", "--tag", IMAGE, &folder], 120)?;
+        self.ask(&["build", "--quiet", "--tag", LOCAL_IMAGE, &folder], 120)?;
 
         // Nothing else is in there, so a program that is not static would show now, not in a test.
-        let ran = self.ask(&["run", "--rm", IMAGE, "--version"], 60)?;
+        let ran = self.ask(&["run", "--rm", LOCAL_IMAGE, "--version"], 60)?;
         let version = server.version.to_string();
         if !ran.stdout.contains(&version) {
             bail!("the image says {:?}, not {version}", ran.stdout.trim());
@@ -134,14 +138,17 @@ impl Docker {
     /// Stops the engine if it is ours and nobody else uses it.
     pub(super) fn close(&mut self) -> anyhow::Result<()> {
         self.watchdog = None;
-        let Some(daemon) = self.daemon.take() else {
+        let in_use = self.in_use.take();
+        let Some(mut daemon) = self.daemon.take() else {
             return Ok(());
         };
+        // Held until the engine is gone: whoever comes meanwhile waits, and then finds none.
+        let nobody_else = in_use.map(EngineUse::end).transpose()?.flatten();
         let running = self.ask(&["ps", "--quiet"], 30)?;
-        if running.stdout.trim().is_empty() {
-            return { daemon }.stop();
+        if nobody_else.is_some() && running.stdout.trim().is_empty() {
+            return daemon.stop();
         }
-        eprintln!("docker: containers of others run on the engine we started: left running");
+        eprintln!("docker: others use the engine we started: left running");
         daemon.leave_running();
         Ok(())
     }
@@ -156,5 +163,13 @@ impl Docker {
             bail!("`docker {verb}` said: {}", done.last_words());
         }
         Ok(done)
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            eprintln!("docker: {error:#}");
+        }
     }
 }

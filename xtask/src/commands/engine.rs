@@ -4,6 +4,7 @@ use std::{
     env, fs,
     fs::File,
     mem,
+    net::IpAddr,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -12,19 +13,38 @@ use std::{
 use anyhow::{Context as _, bail};
 use xtask::{Watchdog, command};
 
-use super::docker::Docker;
+use super::{
+    docker::Docker,
+    engine_use::{EngineUse, lock_file},
+};
 
 /// Where an engine listens that nobody has told otherwise.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// The engine that answers; else, where that is possible, one that is installed and started now.
+/// The engine of this machine that answers; else, where that is possible, one that is installed and
+/// started now.
 pub(super) fn find_or_start() -> anyhow::Result<Docker> {
+    // Before we look: the one that answers may be another run's, which is about to stop it.
+    let in_use = EngineUse::begin().context("the engine cannot be locked")?;
+    Ok(find_or_start_now()?.used(in_use))
+}
+
+fn find_or_start_now() -> anyhow::Result<Docker> {
     let named = env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let silence = match find(named.as_deref()) {
+    let is_named = named.is_some();
+    let host = named.map_or_else(host_of_context, Ok);
+    if let Ok(host) = &host
+        && !is_local(host)
+    {
+        bail!(
+            "the Docker engine at {host} is not on this machine, and the tests reach their servers at 127.0.0.1"
+        );
+    }
+    let silence = match host.and_then(find) {
         Ok(docker) => return Ok(docker),
         Err(why) => why,
     };
-    if named.is_some() {
+    if is_named {
         return Err(silence.context("no Docker engine answers where DOCKER_HOST points"));
     }
     if !is_debian_as_root() {
@@ -36,18 +56,34 @@ pub(super) fn find_or_start() -> anyhow::Result<Docker> {
         eprintln!("docker: no engine answers ({silence:#}); installing docker.io with apt-get");
         install()?;
         // With systemd, the package has started it.
-        if let Ok(docker) = find(None) {
+        if let Ok(docker) = find(DEFAULT_HOST.to_owned()) {
             return Ok(docker);
         }
     }
     start()
 }
 
-fn find(named: Option<&str>) -> anyhow::Result<Docker> {
-    let host = match named {
-        Some(host) => host.to_owned(),
-        None => host_of_context()?,
+/// Whether the ports that an engine publishes are ports of this machine.
+fn is_local(host: &str) -> bool {
+    let Some((scheme, rest)) = host.split_once("://") else {
+        return false;
     };
+    match scheme {
+        "unix" | "npipe" => true,
+        "tcp" | "http" | "https" => {
+            let authority = rest.split('/').next().unwrap_or_default();
+            let name = match authority.rsplit_once(':') {
+                Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+                _ => authority,
+            };
+            let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+            address.map_or(name == "localhost", |address| address.is_loopback())
+        }
+        _ => false,
+    }
+}
+
+fn find(host: String) -> anyhow::Result<Docker> {
     let docker = Docker::at(host);
     docker.answers()?;
     Ok(docker)
@@ -181,8 +217,16 @@ impl Daemon {
         let child = dockerd
             .spawn()
             .with_context(|| format!("{program} cannot be started"))?;
-        let watchdog = Watchdog::arm(&format!("sleep 10; kill {}", child.id())).ok();
-        Ok(Self { child, watchdog })
+        // Another run may use it meanwhile. `flock` is there where we start engines: on Debian it is essential.
+        let watchdog = Watchdog::arm(&format!(
+            "sleep 10; flock --nonblock '{}' --command 'kill {}'",
+            lock_file().display(),
+            child.id()
+        ));
+        Ok(Self {
+            child,
+            watchdog: watchdog.ok(),
+        })
     }
 
     /// Asks it to end, and kills it if it has not after half a minute.
@@ -210,6 +254,26 @@ impl Drop for Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn engine_is_local_if_its_ports_are_ours() {
+        #[track_caller]
+        fn check(host: &str, expected: bool) {
+            assert_eq!(is_local(host), expected, "{host:?}");
+        }
+        check(DEFAULT_HOST, true);
+        check("unix:///run/user/1000/docker.sock", true);
+        check("npipe:////./pipe/docker_engine", true);
+        check("tcp://127.0.0.1:2375", true);
+        check("tcp://localhost:2376", true);
+        check("tcp://[::1]:2375", true);
+        check("tcp://docker:2375", false);
+        check("tcp://192.168.1.7:2375", false);
+        check("tcp://localhost.example.org:2375", false);
+        check("tcp://127.0.0.1.example.org", false);
+        check("ssh://root@localhost", false);
+        check("", false);
+    }
 
     #[track_caller]
     fn check(os_release: &str, expected: bool) {

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use xtask::{
     RunId,
     nats_server::{self, NatsServer},
@@ -13,23 +13,20 @@ use crate::Nats;
 
 /// Sets up, tests, cleans up. The exit code is that of `cargo test`.
 pub(crate) fn run(nats: Nats, args: &[OsString]) -> anyhow::Result<ExitCode> {
-    match docker(nats)? {
+    let engine = match nats {
+        Nats::Container => return in_containers(engine::find_or_start()?, args),
+        Nats::Auto => engine::find_or_start(),
+        Nats::Process => Err(anyhow!("as --nats process says")),
+    };
+    match engine {
         Ok(docker) => in_containers(docker, args),
         Err(why) => as_processes(&why, args),
     }
 }
 
-/// The engine to use, or why there is none.
-fn docker(nats: Nats) -> anyhow::Result<Result<Docker, String>> {
-    match nats {
-        Nats::Container => engine::find_or_start().map(Ok),
-        Nats::Auto => Ok(engine::find_or_start().map_err(|error| format!("{error:#}"))),
-        Nats::Process => Ok(Err("as --nats process says".to_owned())),
-    }
-}
-
-fn as_processes(why: &str, args: &[OsString]) -> anyhow::Result<ExitCode> {
-    let said = format!("xtask: the NATS servers of this run are processes, not containers: {why}");
+fn as_processes(why: &anyhow::Error, args: &[OsString]) -> anyhow::Result<ExitCode> {
+    let said =
+        format!("xtask: the NATS servers of this run are processes, not containers: {why:#}");
     eprintln!("{said}");
     let server = nats_server::locate()?;
     let done = cargo_test(&server, args, &[("TEST_NATS", "process")]);

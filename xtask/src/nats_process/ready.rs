@@ -10,21 +10,14 @@ use std::{
 
 use super::NotReady;
 
-/// Where a server listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ports {
-    pub(super) client: u16,
-    pub(super) monitoring: Option<u16>,
-}
-
-/// Waits until the server has said where it listens, and answers there.
-pub(super) fn wait(child: &mut Child, dir: &Path, deadline: Instant) -> Result<Ports, NotReady> {
+/// Waits until the server has said at which port it listens, and answers there.
+pub(super) fn wait(child: &mut Child, dir: &Path, deadline: Instant) -> Result<u16, NotReady> {
     // The server writes it when all its listeners are up. Its name carries the process, so an
     // earlier server's file is never taken for this one's.
     let file = dir.join(format!("nats-server_{}.ports", child.id()));
     loop {
-        if let Some(ports) = fs::read_to_string(&file).ok().as_deref().and_then(parse) {
-            return greet(ports, deadline);
+        if let Some(port) = fs::read_to_string(&file).ok().as_deref().and_then(parse) {
+            return greet(port, deadline);
         }
         match child.try_wait() {
             Ok(None) => {}
@@ -40,8 +33,7 @@ pub(super) fn wait(child: &mut Child, dir: &Path, deadline: Instant) -> Result<P
 }
 
 /// Reads the first line that a server sends to whoever connects.
-fn greet(ports: Ports, deadline: Instant) -> Result<Ports, NotReady> {
-    let port = ports.client;
+fn greet(port: u16, deadline: Instant) -> Result<u16, NotReady> {
     let left = deadline
         .saturating_duration_since(Instant::now())
         .max(Duration::from_millis(100));
@@ -53,22 +45,16 @@ fn greet(ports: Ports, deadline: Instant) -> Result<Ports, NotReady> {
         Ok(line)
     });
     match hello {
-        Ok(line) if line.starts_with("INFO ") => Ok(ports),
+        Ok(line) if line.starts_with("INFO ") => Ok(port),
         Ok(_) | Err(_) => Err(NotReady::NotNats { port }),
     }
 }
 
-/// `None` while the file is not whole.
-fn parse(text: &str) -> Option<Ports> {
+/// Where clients connect. `None` while the file is not whole.
+fn parse(text: &str) -> Option<u16> {
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let port = |listener: &str| -> Option<u16> {
-        let url = value.get(listener)?.get(0)?.as_str()?;
-        url.rsplit(':').next()?.parse().ok()
-    };
-    Some(Ports {
-        client: port("nats")?,
-        monitoring: port("monitoring"),
-    })
+    let url = value.get("nats")?.get(0)?.as_str()?;
+    url.rsplit(':').next()?.parse().ok()
 }
 
 /// The last lines of a log. What cannot be read is said in their place.
@@ -88,18 +74,17 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Option<(u16, Option<u16>)>) {
-        let expected = expected.map(|(client, monitoring)| Ports { client, monitoring });
+    fn check(text: &str, expected: Option<u16>) {
         assert_eq!(parse(text), expected, "{text:?}");
     }
 
     #[test]
-    fn ports_are_read_from_a_whole_file_only() {
+    fn port_is_read_from_a_whole_file_only() {
         check(
             r#"{"nats":["nats://127.0.0.1:40001"],"monitoring":["http://127.0.0.1:40002"]}"#,
-            Some((40001, Some(40002))),
+            Some(40001),
         );
-        check(r#"{"nats": ["nats://127.0.0.1:4222"]}"#, Some((4222, None)));
+        check(r#"{"nats": ["nats://127.0.0.1:4222"]}"#, Some(4222));
         check(r#"{"nats":["nats://127.0.0.1:40"#, None);
         check("", None);
         check(r#"{"cluster":["nats://127.0.0.1:6222"]}"#, None);

@@ -7,7 +7,6 @@ use super::SignalError;
 pub(super) enum Signal {
     Stop,
     Continue,
-    LameDuck,
 }
 
 /// Sends a signal to a child that nobody has waited for. Returns from a stop when it has happened.
@@ -24,7 +23,6 @@ pub(super) fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
             wait_for_stop(child)
         }
         Signal::Continue => send(Number::CONT),
-        Signal::LameDuck => send(Number::USR2),
     }
 }
 

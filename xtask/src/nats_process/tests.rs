@@ -39,28 +39,45 @@ fn says_info(port: u16) -> bool {
     stream.read_exact(&mut start).is_ok() && &start == b"INFO "
 }
 
+fn log(nats: &NatsProcess) -> String {
+    fs::read_to_string(nats.log_file()).unwrap()
+}
+
 #[test]
-fn server_starts_stops_and_comes_back_on_its_ports() {
+fn server_starts_stops_and_comes_back_on_its_port() {
     let Some(server) = server() else { return };
     let dir = tempfile::tempdir().unwrap();
 
-    let mut nats = NatsProcess::builder(server, dir.path())
-        .monitoring()
-        .start()
-        .unwrap();
-    let (url, monitoring) = (nats.url(), nats.monitoring_url());
+    let mut nats = NatsProcess::builder(server, dir.path()).start().unwrap();
+    let url = nats.url();
     assert!(says_info(nats.port()));
-    assert!(monitoring.is_some());
 
     nats.stop().unwrap();
     assert!(!says_info(nats.port()));
     assert_eq!(nats.pid(), None);
-    assert!(nats.log().unwrap().contains("Exiting"), "a stop in order");
+    assert!(log(&nats).contains("Exiting"), "a stop in order");
 
     nats.restart().unwrap();
     assert!(says_info(nats.port()));
     assert_eq!(nats.url(), url);
-    assert_eq!(nats.monitoring_url(), monitoring);
+}
+
+#[test]
+fn store_is_not_limited_by_the_disk() {
+    let Some(server) = server() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let limit = |config| {
+        let nats = NatsProcess::builder(&server, dir.path())
+            .config(config)
+            .start()
+            .unwrap();
+        let log = log(&nats);
+        let line = log.lines().rfind(|line| line.contains("Max Storage:"));
+        line.unwrap().rsplit_once(':').unwrap().1.trim().to_owned()
+    };
+
+    assert_eq!(limit(""), "1.00 PB");
+    assert_eq!(limit("jetstream { max_file_store: 5GB }"), "5.00 GB");
 }
 
 #[test]
@@ -164,7 +181,7 @@ fn wrong_configuration_is_told_with_the_log() {
             ..
         }
     ));
-    assert!(error.to_string().contains("nats.conf:1"), "{error}");
+    assert!(error.to_string().contains("nats.conf:"), "{error}");
 }
 
 #[test]

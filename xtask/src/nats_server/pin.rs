@@ -119,8 +119,8 @@ impl Pin {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// The file is there, with other content. It was removed.
-    #[error("`{path}` was refused and removed: its SHA-256 is {found}, not the pinned {pinned}")]
+    /// The file is there, with other content.
+    #[error("`{path}` was refused: its SHA-256 is {found}, not the pinned {pinned}")]
     Digest {
         /// Where it was.
         path: PathBuf,
@@ -129,7 +129,7 @@ pub enum VerifyError {
         /// The digest it must have.
         pinned: String,
     },
-    /// The file could not be read, or not removed.
+    /// The file could not be read.
     #[error("`{path}` cannot be verified")]
     Io {
         /// Where it is.
@@ -140,17 +140,15 @@ pub enum VerifyError {
     },
 }
 
-/// Accepts a file that has the digest, and removes one that has not.
+/// Accepts a file that has the digest. One that has not is the caller's to replace or to throw away.
 pub(super) fn verify(path: &Path, pinned: &str) -> Result<(), VerifyError> {
-    let unverified = |source| VerifyError::Io {
+    let found = digest(path).map_err(|source| VerifyError::Io {
         path: path.to_owned(),
         source,
-    };
-    let found = digest(path).map_err(unverified)?;
+    })?;
     if found == pinned {
         return Ok(());
     }
-    fs::remove_file(path).map_err(unverified)?;
     Err(VerifyError::Digest {
         path: path.to_owned(),
         found,
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn file_with_another_digest_is_refused_and_removed() {
+    fn file_with_another_digest_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("nats-server");
         fs::write(&file, "not the server").unwrap();
@@ -191,7 +189,7 @@ mod tests {
         let error = verify(&file, Platform::LinuxX86_64.pin().sha256).unwrap_err();
 
         assert!(matches!(error, VerifyError::Digest { .. }), "{error}");
-        assert!(!file.exists());
+        assert!(file.exists(), "it may be another process's good one by now");
     }
 
     #[test]

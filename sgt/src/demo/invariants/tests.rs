@@ -1,6 +1,7 @@
 //! Every invariant can fail: a sound system in files, with the real tables, and one thing wrong at a time.
 
 use std::path::Path;
+use std::time::Duration;
 
 use common::{Database, Subjects};
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use super::super::broker::{Consumer, Event};
 use super::super::facts::{Databases, Facts};
+use super::super::sale::{Account, Ids};
 use super::super::system::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
 use super::{Verdict, judge};
 
@@ -63,11 +65,12 @@ const ORDER_IDS: [(&str, &str); 2] = [
     ("late", "0198c0de-0000-7000-8000-00000000000b"),
 ];
 
-const PUBLISHED: [(Subjects, &str); 12] = [
+const PUBLISHED: [(Subjects, &str); 13] = [
     (Subjects::TicketCreated, "sold"),
     (Subjects::TicketCreated, "back"),
     (Subjects::TicketCreated, "new"),
     (Subjects::TicketUpdated, "sold"),
+    (Subjects::TicketUpdated, "back"),
     (Subjects::TicketUpdated, "back"),
     (Subjects::OrderCreated, "paid"),
     (Subjects::OrderCreated, "late"),
@@ -119,37 +122,69 @@ async fn facts(database: &str, statements: &str) -> Facts {
 
     let databases = Databases::open(folder).await.unwrap();
     let mut facts = Facts::read_databases(&databases).await.unwrap();
-    facts.events = PUBLISHED.map(|(subject, key)| event(subject, key)).into();
-    facts.consumers = vec![consumer()];
+    let published = PUBLISHED.iter().zip(1..);
+    facts.events = published
+        .map(|(&(subject, key), nth)| event(subject, key, nth))
+        .collect();
+    facts.consumers = consumers();
     facts
 }
 
-fn event(subject: Subjects, name: &str) -> Event {
-    let id = ORDER_IDS
+fn id_of(name: &str) -> &str {
+    ORDER_IDS
         .iter()
         .find(|(order, _)| *order == name)
-        .map_or(name, |(_, id)| id);
+        .map_or(name, |(_, id)| id)
+}
+
+/// The `nth` that was written.
+fn event(subject: Subjects, name: &str, nth: u32) -> Event {
     Event {
         subject,
-        key: id.to_owned(),
-        identity: (String::new(), format!("{subject} {name}")),
+        key: id_of(name).to_owned(),
+        identity: (String::new(), nth.to_string()),
         written: None,
         stored: Timestamp::UNIX_EPOCH,
     }
 }
 
-fn consumer() -> Consumer {
-    Consumer {
-        stream: "ORDERS".to_owned(),
-        group: "tickets-service".to_owned(),
+fn consumers() -> Vec<Consumer> {
+    [
+        ("ORDERS", "tickets-service"),
+        ("ORDERS", "payments-service"),
+        ("TICKETS", "orders-service"),
+        ("TICKETS", "payments-service"),
+        ("EXPIRATIONS", "orders-service"),
+        ("PAYMENTS", "orders-service"),
+    ]
+    .map(|(stream, group)| Consumer {
+        stream: stream.to_owned(),
+        group: group.to_owned(),
         pending: 0,
         unacknowledged: 0,
         deliveries: 12,
+    })
+    .into()
+}
+
+/// What people were told in a sound system.
+fn told() -> Account {
+    let ids = |names: &[&str]| Ids(names.iter().map(|name| id_of(name).to_owned()).collect());
+    Account {
+        listed: ids(&["sold", "back", "new"]),
+        ordered: ids(&["paid", "late"]),
+        paid: ids(&["paid", "late"]),
+        cancelled: ids(&["late"]),
+        ..Account::default()
     }
 }
 
 fn broken(facts: &Facts) -> Vec<Verdict> {
-    judge(facts)
+    broken_promises(facts, &told())
+}
+
+fn broken_promises(facts: &Facts, told: &Account) -> Vec<Verdict> {
+    judge(facts, told)
         .into_iter()
         .filter(|verdict| !verdict.ok)
         .collect()
@@ -157,7 +192,11 @@ fn broken(facts: &Facts) -> Vec<Verdict> {
 
 #[track_caller]
 fn expect(facts: &Facts, invariant: &str, line: &str) {
-    let broken = broken(facts);
+    expect_of(&broken(facts), invariant, line);
+}
+
+#[track_caller]
+fn expect_of(broken: &[Verdict], invariant: &str, line: &str) {
     let verdict = broken.iter().find(|verdict| verdict.invariant == invariant);
     let verdict = verdict.unwrap_or_else(|| panic!("{invariant:?} holds; broken: {broken:#?}"));
     let named = |line: &String| {
@@ -369,6 +408,68 @@ async fn wrong_amount_is_found() {
 }
 
 #[tokio::test]
+async fn charge_that_is_not_the_price_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    facts.charges[0].amount = 5000;
+    facts.payments[0].amount = 5000;
+    expect(
+        &facts,
+        "every charge is the price of its order",
+        "charge ch_1 of order paid is 5000, its price 500",
+    );
+}
+
+#[tokio::test]
+async fn what_was_told_and_is_not_so_is_found() {
+    #[track_caller]
+    fn check(facts: &Facts, ids: fn(&mut Account) -> &mut Ids, id: &str, line: &str) {
+        let mut told = told();
+        ids(&mut told).0.insert(id.to_owned());
+        let broken = broken_promises(facts, &told);
+        expect_of(&broken, "sellers and buyers were told what is so", line);
+    }
+    let facts = facts(LEDGER_DB, "").await;
+    check(
+        &facts,
+        |told| &mut told.listed,
+        "gone",
+        "ticket gone is listed, and it is not",
+    );
+    check(
+        &facts,
+        |told| &mut told.ordered,
+        "gone",
+        "order gone is taken, and it is not",
+    );
+    check(
+        &facts,
+        |told| &mut told.paid,
+        "gone",
+        "order gone is paid, and it is not",
+    );
+    check(
+        &facts,
+        |told| &mut told.cancelled,
+        id_of("paid"),
+        "order paid is cancelled, and it is not",
+    );
+    let card = "the card of order paid is declined, and it is not";
+    check(&facts, |told| &mut told.declined, id_of("paid"), card);
+}
+
+#[tokio::test]
+async fn what_is_there_and_nobody_was_told_is_found() {
+    let facts = facts(LEDGER_DB, "").await;
+    let mut told = told();
+    told.ordered.0.remove(id_of("late"));
+    expect_of(
+        &broken_promises(&facts, &told),
+        "sellers and buyers were told what is so",
+        "order late is there, and nobody was told",
+    );
+}
+
+#[tokio::test]
 async fn payment_that_never_ends_is_found() {
     let facts = facts(
         PAYMENTS_DB,
@@ -411,9 +512,95 @@ async fn lost_event_is_found() {
 #[tokio::test]
 async fn invented_event_is_found() {
     let mut facts = facts(TICKETS_DB, "").await;
-    facts.events.push(event(Subjects::PaymentRefunded, "paid"));
+    facts
+        .events
+        .push(event(Subjects::PaymentRefunded, "paid", 99));
     let invariant = "every change was published, and nothing else";
     expect(&facts, invariant, "payment:refunded of paid has no row");
+}
+
+#[tokio::test]
+async fn event_that_was_made_twice_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    let again = |subject, nth| event(subject, "paid", nth);
+    facts.events.extend([
+        again(Subjects::PaymentCreated, 98),
+        again(Subjects::ExpirationComplete, 99),
+        again(Subjects::ExpirationComplete, 100),
+    ]);
+    let invariant = "every change was published, and nothing else";
+    expect(
+        &facts,
+        invariant,
+        "payment:created of paid is there 2 times, not 1",
+    );
+    expect(
+        &facts,
+        invariant,
+        "expiration:complete of paid is there 2 times, not 1",
+    );
+}
+
+#[tokio::test]
+async fn update_that_is_missing_among_others_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    let of_back = |event: &Event| event.subject == Subjects::TicketUpdated && event.key == "back";
+    let first = facts.events.iter().position(of_back).unwrap();
+    facts.events.remove(first);
+    let invariant = "every change was published, and nothing else";
+    expect(
+        &facts,
+        invariant,
+        "ticket:updated of back is there 1 times, not 2",
+    );
+}
+
+#[tokio::test]
+async fn event_that_was_sent_again_is_no_other() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    facts.events.push(facts.events[0].clone());
+    assert_eq!(broken(&facts), []);
+}
+
+/// Order `late` was let expire.
+#[track_caller]
+fn check_expiry(facts: &Facts, line: Option<&str>) {
+    let mut told = told();
+    told.let_expire.0.insert(id_of("late").to_owned());
+    let broken = broken_promises(facts, &told);
+    match line {
+        None => assert_eq!(broken, []),
+        Some(line) => {
+            expect_of(
+                &broken,
+                "every order that was let expire was cancelled on time",
+                line,
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn order_that_was_not_cancelled_by_its_schedule_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    check_expiry(&facts, Some("order late has 0 expiration:complete, not 1"));
+
+    let expiration = event(Subjects::ExpirationComplete, "late", 99);
+    facts.events.push(expiration);
+    check_expiry(&facts, None);
+
+    let cancelled = |event: &&mut Event| event.subject == Subjects::OrderCancelled;
+    let cancelled = facts.events.iter_mut().find(cancelled).unwrap();
+    cancelled.stored += Duration::from_secs(30);
+    check_expiry(&facts, Some("order late was cancelled 30s after its time"));
+
+    facts
+        .events
+        .retain(|event| event.subject != Subjects::OrderCancelled);
+    check_expiry(
+        &facts,
+        Some("order late was let expire, and was never cancelled"),
+    );
 }
 
 #[tokio::test]
@@ -440,11 +627,19 @@ async fn consumer_that_is_behind_is_found() {
         "consumers caught up",
         "tickets-service on ORDERS: 3 events not delivered",
     );
-    facts.consumers[0] = Consumer {
-        unacknowledged: 2,
-        ..consumer()
-    };
+    facts.consumers[0].unacknowledged = 2;
     expect(&facts, "consumers caught up", "2 not acknowledged");
+}
+
+#[tokio::test]
+async fn group_that_listens_to_nothing_is_found() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    facts.consumers.remove(2);
+    expect(
+        &facts,
+        "consumers caught up",
+        "orders-service has no consumer on TICKETS",
+    );
 }
 
 #[tokio::test]
