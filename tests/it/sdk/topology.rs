@@ -180,8 +180,7 @@ async fn provisioning_raises_what_is_less_and_lowers_nothing() {
     nats.set_stream("NOTES", "max_bytes", json!(1024)).await;
     nats.set_consumer(NOTES, READERS, "max_deliver", json!(5))
         .await;
-    nats.set_lease(NOTES, READERS, Duration::from_secs(60))
-        .await;
+    nats.set_lease(NOTES, READERS, Duration::from_mins(1)).await;
 
     let topology = Topology::of::<Notes>();
     let changes = topology
@@ -208,7 +207,10 @@ async fn provisioning_raises_what_is_less_and_lowers_nothing() {
     let lines: Vec<_> = more.iter().map(Drift::to_string).collect();
     assert_eq!(
         lines,
-        ["stream NOTES: max_age is 0, declared 2592000000000000"]
+        [
+            "stream NOTES: max_age is 0, declared 2592000000000000",
+            "consumer readers on NOTES: ack_wait is 60000000000, declared 10000000000",
+        ]
     );
 }
 
