@@ -173,8 +173,8 @@ impl Topology {
     }
 
     /// Compares the server with what is declared, and changes nothing. Returns where the server has
-    /// more, which is no error: another version of a service may need it; and where a consumer has an
-    /// `ack_wait` of its own, by which runners go.
+    /// more, which is no error: another version of a service may need it. An `ack_wait` of a consumer's own is
+    /// logged as a warning: runners go by what they find.
     ///
     /// # Errors
     ///

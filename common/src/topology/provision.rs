@@ -294,6 +294,13 @@ pub(super) async fn provision_consumer(
     }
 }
 
+/// Says what is left as it is.
+fn warn_of<'d>(others: impl IntoIterator<Item = &'d Drift>) {
+    for drift in others {
+        tracing::warn!(%drift, "server has a setting of its own, which is left as it is");
+    }
+}
+
 /// What has to be done for `found` to be as declared, and the configuration that does it.
 fn plan_change(
     declared: &Declared,
@@ -306,9 +313,7 @@ fn plan_change(
     }
     let raised = declared.raise(found, pruning);
     let stays = |drift: &Drift| raised.get(drift.setting) == found.get(drift.setting);
-    for drift in comparison.other.iter().filter(|drift| stays(drift)) {
-        tracing::warn!(%drift, "left as it is");
-    }
+    warn_of(comparison.other.iter().filter(|drift| stays(drift)));
     let of = declared.of.clone();
     if raised == *found {
         return Ok((Change::Kept { of }, raised));
@@ -431,7 +436,7 @@ fn compare(
             less.extend(comparison.fixed);
             less.extend(comparison.less);
             more.extend(comparison.more);
-            more.extend(comparison.other);
+            warn_of(&comparison.other);
         }
         None => less.push(Drift {
             of: declared.of.clone(),
