@@ -5,6 +5,7 @@ mod bad_wire;
 mod groups;
 mod outages;
 mod publishing;
+mod relaying;
 mod settling;
 mod topology;
 mod transactional;

@@ -2,6 +2,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use common::{Client, Listener, Provisioning, RetryPolicy, RunError, Runner};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -12,6 +13,9 @@ use crate::until;
 pub const CREATE: Provisioning = Provisioning::Create {
     replicas: NonZeroUsize::MIN,
 };
+
+/// Longer than a replica may take to drain.
+const END_WITHIN: Duration = Duration::from_mins(1);
 
 /// So many attempts, 10 ms after the first, doubled after each, at most 100 ms: nobody has time to wait in a test.
 ///
@@ -142,9 +146,10 @@ impl Replica {
     ///
     /// # Panics
     ///
-    /// If it panics.
+    /// If it panics, or does not end.
     pub async fn end(self) -> Result<(), RunError> {
-        let ended = self.running.await.unwrap();
+        let ended = timeout(END_WITHIN, self.running).await;
+        let ended = ended.expect("the replica runs on").unwrap();
         self.client.close().await;
         ended
     }

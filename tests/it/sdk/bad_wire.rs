@@ -236,9 +236,10 @@ fn base64(bytes: &[u8]) -> String {
         let bits = u32::from_be_bytes(three);
         for letter in 0..4 {
             let index = (bits >> (18 - 6 * letter)) & 63;
-            text.push(match letter <= chunk.len() {
-                true => char::from(LETTERS[index as usize]),
-                false => '=',
+            text.push(if letter <= chunk.len() {
+                char::from(LETTERS[index as usize])
+            } else {
+                '='
             });
         }
     }

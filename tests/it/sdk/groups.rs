@@ -289,15 +289,15 @@ async fn rolling_restart_under_load_handles_every_event_once() {
     let listener = Scripted::<Written, Reader>::acks();
     let mut replica = Replica::of(&nats, &listener).await;
     let events = lines(50, 40);
-    let published = Arc::new(AtomicUsize::new(0));
+    let so_far = Arc::new(AtomicUsize::new(0));
     let publishing = tokio::spawn({
         let (publisher, events) = (nats.publisher(), events.clone());
-        let published = Arc::clone(&published);
+        let counted = Arc::clone(&so_far);
         async move {
             for chunk in events.chunks(50) {
                 for result in publisher.publish_all(chunk).await {
                     result.unwrap();
-                    published.fetch_add(1, Ordering::Relaxed);
+                    counted.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -306,11 +306,11 @@ async fn rolling_restart_under_load_handles_every_event_once() {
     for round in 1..=5 {
         let next = Replica::of(&nats, &listener).await;
         until("there is some load", async || {
-            let so_far = published.load(Ordering::Relaxed);
-            if so_far >= round * 200 {
+            let load = so_far.load(Ordering::Relaxed);
+            if load >= round * 200 {
                 Ok(())
             } else {
-                Err(so_far)
+                Err(load)
             }
         })
         .await;

@@ -21,31 +21,28 @@ const LEASE: Duration = Duration::from_secs(1);
 
 /// Publishes one event after the other, on ten pages in turn.
 struct Load {
-    published: Arc<AtomicUsize>,
+    so_far: Arc<AtomicUsize>,
     publishing: JoinHandle<Vec<Result<Stored, PublishError>>>,
 }
 
 impl Load {
     fn of(publisher: JetStreamPublisher, events: Vec<Written>) -> Self {
-        let published = Arc::new(AtomicUsize::new(0));
-        let so_far = Arc::clone(&published);
+        let so_far = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&so_far);
         let publishing = tokio::spawn(async move {
             let mut results = Vec::new();
             for chunk in events.chunks(10) {
                 results.extend(publisher.publish_all(chunk).await);
-                so_far.fetch_add(chunk.len(), Ordering::Relaxed);
+                counted.fetch_add(chunk.len(), Ordering::Relaxed);
             }
             results
         });
-        Self {
-            published,
-            publishing,
-        }
+        Self { so_far, publishing }
     }
 
     async fn until(&self, events: usize) {
         until("there is some load", async || {
-            let published = self.published.load(Ordering::Relaxed);
+            let published = self.so_far.load(Ordering::Relaxed);
             if published >= events {
                 Ok(())
             } else {
@@ -264,7 +261,7 @@ async fn original_stays_until_its_dead_letter_is_stored() {
 
     // Thirty seconds after it was handed back.
     let both = until_within(
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         "both letters are stored",
         async || {
             let letters = nats.dead_letters().await;

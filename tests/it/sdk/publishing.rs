@@ -1,14 +1,13 @@
 //! What a publisher promises: stored once, in order, or a reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::testing::Published;
 use common::testing::conformance::{self, Harness};
 use common::{
-    Client, JetStreamPublisher, PublishError, Relay, StreamName, SubjectSet as _, Subjects, Tx,
-    build_client,
+    Client, JetStreamPublisher, PublishError, Relay, SubjectSet as _, Subjects, Tx, build_client,
 };
 use integration_tests::notes::{Due, NOTES, Notes, READERS, REMINDERS, Reminders, Written};
 use integration_tests::{Cable, Ledger, Message, Reader, Replica, Scripted, TestNats, until};
@@ -32,13 +31,12 @@ impl<'n> Reading<'n> {
     }
 
     async fn news(&self) -> Vec<Published> {
-        let streams: BTreeMap<_, _> = Subjects::ALL
+        let streams: BTreeSet<_> = Subjects::ALL
             .iter()
-            .map(|subject| subject.stream())
-            .map(|stream: StreamName| (stream.as_str(), ()))
+            .map(|subject| subject.stream().as_str())
             .collect();
         let mut news = Vec::new();
-        for stream in streams.into_keys() {
+        for stream in streams {
             let messages = self.nats.stored(stream, ">").await;
             let last = messages.last().map_or(0, |message| message.sequence);
             let seen = self.read.lock().unwrap().insert(stream, last);

@@ -94,7 +94,12 @@ async fn bind_only(nats: &TestNats, listener: &Scripted<Written, Reader>) -> Rep
     })
 }
 
-fn drift(of: &str, setting: &'static str, declared: impl ToString, found: impl ToString) -> Drift {
+fn drift(
+    of: &str,
+    setting: &'static str,
+    declared: &impl ToString,
+    found: &impl ToString,
+) -> Drift {
     Drift {
         of: of.to_owned(),
         setting,
@@ -106,7 +111,7 @@ fn drift(of: &str, setting: &'static str, declared: impl ToString, found: impl T
 #[tokio::test]
 async fn replica_that_may_create_nothing_names_all_that_is_missing() {
     let nats = TestNats::start().await;
-    let missing = |of| drift(of, "it", "present", "missing");
+    let missing = |of| drift(of, "it", &"present", &"missing");
 
     let all = [
         "stream NOTES",
@@ -144,9 +149,9 @@ async fn replica_that_may_create_nothing_names_every_setting_that_is_less() {
     ] {
         let declared = nats.stream_config("NOTES").await[setting].take();
         nats.set_stream("NOTES", setting, found.clone()).await;
-        let setting = drift(stream, setting, &declared, &found);
-        assert_eq!(refusal(&nats).await, [setting.clone()]);
-        nats.set_stream("NOTES", setting.setting, declared).await;
+        let less = drift(stream, setting, &declared, &found);
+        assert_eq!(refusal(&nats).await, [less]);
+        nats.set_stream("NOTES", setting, declared).await;
     }
     let consumer = "consumer readers on NOTES";
     for (setting, declared, found) in [
@@ -222,7 +227,7 @@ async fn what_cannot_be_changed_is_refused_by_those_who_would_create() {
         .provision(nats.client(), NonZeroUsize::MIN)
         .await;
 
-    let difference = drift("stream NOTES", "storage", "\"file\"", "\"memory\"");
+    let difference = drift("stream NOTES", "storage", &"\"file\"", &"\"memory\"");
     assert!(
         matches!(&provisioned, Err(TopologyError::Immutable { difference: found }) if *found == difference),
         "{provisioned:?}"
