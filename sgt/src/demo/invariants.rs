@@ -473,7 +473,8 @@ fn expired_on_time(facts: &Facts, let_expire: &Ids) -> Verdict {
         };
         let late = ended.duration_since(order.expires_at);
         if late > ON_TIME {
-            broken.push(format!("order {id} was cancelled {late:#} after its time"));
+            let late = late.as_secs();
+            broken.push(format!("order {id} was cancelled {late} s after its time"));
         }
     }
     Verdict::new(

@@ -20,8 +20,8 @@ use crate::Nats;
 
 /// The features of `common` that are checked one set at a time; the other checks have all of them on.
 ///
-/// Each alone, because one that works only by another's help is found there, and the pairs that our
-/// own packages use. `sql` is what both databases share, and nothing by itself.
+/// Each alone, because one that works only by another's help is found there, and the pairs of which one
+/// has code for the other. `sql` is what both databases share, and nothing by itself.
 const FEATURE_SETS: &[&str] = &[
     "",
     "testing",
@@ -31,6 +31,7 @@ const FEATURE_SETS: &[&str] = &[
     "sqlite,postgres",
     "sqlite,http",
     "sqlite,testing",
+    "http,testing",
 ];
 
 /// Runs the checks; the exit code is that of the tests.

@@ -65,7 +65,11 @@ impl Docker {
             return Ok(PUBLIC_IMAGE);
         };
         eprintln!("docker: {error:#}; building {LOCAL_IMAGE} from the pinned server instead");
-        self.build()?;
+        if let Err(error) = self.build() {
+            // The next run would take it for good. What cannot be removed was not built.
+            let _ = self.ask(&["image", "rm", "--force", LOCAL_IMAGE], 30);
+            return Err(error);
+        }
         Ok(LOCAL_IMAGE)
     }
 

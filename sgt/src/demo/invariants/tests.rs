@@ -592,7 +592,7 @@ async fn order_that_was_not_cancelled_by_its_schedule_is_found() {
     let cancelled = |event: &&mut Event| event.subject == Subjects::OrderCancelled;
     let cancelled = facts.events.iter_mut().find(cancelled).unwrap();
     cancelled.stored += Duration::from_secs(30);
-    check_expiry(&facts, Some("order late was cancelled 30s after its time"));
+    check_expiry(&facts, Some("order late was cancelled 30 s after its time"));
 
     facts
         .events
