@@ -118,21 +118,21 @@ impl<L: TransactionalListener> InTransaction<L> {
         let mut held = None;
         if let Some(version) = version {
             match candidate
-                .take_turn(tx.connection(), L::ORDER, version)
+                .take_turn(tx.own_connection(), L::ORDER, version)
                 .await?
             {
                 Turn::Now { held: false } => (),
                 Turn::Now { held: true } => held = Some(version),
                 Turn::Passed => return Ok(Handled::AlreadyApplied),
                 Turn::Early => {
-                    candidate.hold(tx.connection(), version).await?;
+                    candidate.hold(tx.own_connection(), version).await?;
                     return Ok(Handled::Held);
                 }
             }
         }
-        let applied_before = !candidate.enter_inbox(tx.connection()).await?;
+        let applied_before = !candidate.enter_inbox(tx.own_connection()).await?;
         if let Some(version) = held {
-            candidate.release(tx.connection(), version).await?;
+            candidate.release(tx.own_connection(), version).await?;
         }
         if applied_before {
             return Ok(Handled::Duplicate);

@@ -60,6 +60,72 @@ async fn version_is_published_once_and_a_failed_publish_undoes_the_transaction()
     assert_eq!(database.pending_events().await.unwrap(), 3);
 }
 
+/// Enters `amount`, and then runs into a unique index without looking.
+async fn enter_and_stumble(tx: &mut Tx<'_>, amount: i64) {
+    enter(tx, "ann", amount).await.unwrap();
+    let stumbled = sqlx::query("INSERT INTO once VALUES ('ann')")
+        .execute(tx.connection())
+        .await;
+    assert!(stumbled.is_err(), "the index lets everything in");
+}
+
+#[tokio::test]
+async fn commit_is_an_error_where_a_swallowed_one_has_undone_the_transaction() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let once = &["CREATE TABLE once (account TEXT PRIMARY KEY)"];
+    database.migrate("once", once).await.unwrap();
+    let mut tx = database.begin().await.unwrap();
+    sqlx::query("INSERT INTO once VALUES ('ann')")
+        .execute(tx.connection())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = database.begin().await.unwrap();
+    enter_and_stumble(&mut tx, 1).await;
+    let plain = tx.commit().await;
+    let mut tx = database.begin().await.unwrap();
+    tx.publish(&viewed("ann")).await.unwrap();
+    enter_and_stumble(&mut tx, 2).await;
+    let after_publishing = tx.commit().await;
+    let mut tx = database.begin().await.unwrap();
+    enter_and_stumble(&mut tx, 3).await;
+    let publishing_after = tx.publish(&viewed("ann")).await;
+    let all_of_it = tx.commit().await;
+
+    let pending = database.pending_events().await.unwrap();
+    match database.backend() {
+        // A statement that fails is undone alone.
+        Backend::Sqlite => {
+            plain.unwrap();
+            after_publishing.unwrap();
+            publishing_after.unwrap();
+            all_of_it.unwrap();
+            assert_eq!(entries(&database, "ann").await, [1, 2, 3]);
+            assert_eq!(pending, 2);
+        }
+        Backend::Postgres => {
+            for commit in [plain, after_publishing] {
+                let err = commit.unwrap_err();
+                let code = err.as_database_error().and_then(|err| err.code());
+                assert_eq!(code.as_deref(), Some("25P02"), "{err:?}");
+                assert!(!is_unavailable(&err));
+            }
+            assert!(publishing_after.is_err());
+            assert!(all_of_it.is_err());
+            assert_eq!(entries(&database, "ann").await, [0; 0]);
+            assert_eq!(pending, 0);
+        }
+    }
+    // The connections are as good as new.
+    for _ in 0..20 {
+        let mut tx = database.begin().await.unwrap();
+        enter(&mut tx, "bob", 1).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn reader_does_not_write() {
     let scratch = Scratch::new().await;
