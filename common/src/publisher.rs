@@ -5,10 +5,10 @@ use crate::headers::Headers;
 
 mod jetstream;
 
-#[cfg(feature = "sql")]
-pub(crate) use jetstream::assert_scheduled;
 pub(crate) use jetstream::store;
 pub use jetstream::{JetStreamPublisher, Stored};
+#[cfg(feature = "sql")]
+pub(crate) use jetstream::{assert_scheduled, check_due};
 
 /// Publishes events of every list.
 ///

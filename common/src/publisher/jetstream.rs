@@ -159,29 +159,35 @@ impl JetStreamPublisher {
         outgoing: &Outgoing,
         due: Option<Timestamp>,
     ) -> Result<Stored, PublishError> {
-        let mut headers = outgoing.headers.clone();
-        let mut subject = outgoing.subject();
+        let stream = Some(&*outgoing.stream);
+        let payload = &outgoing.payload;
+        let subject = outgoing.subject();
         let now = Timestamp::now();
-        if let Some(due) = due.filter(|due| *due > now) {
-            if due.duration_since(now).unsigned_abs() > MAX_AGE {
-                return Err(PublishError::DueTooLate {
-                    stream: outgoing.stream.to_string(),
-                    max_age: MAX_AGE,
-                });
-            }
-            headers.set(SCHEDULE, format!("@at {}", whole_second_after(due)));
-            headers.set(SCHEDULE_TARGET, std::mem::take(&mut subject));
-            subject = format!("schedule.{}.{}", outgoing.channel, outgoing.key);
-        }
-        store(
-            &self.client,
-            Some(&outgoing.stream),
-            subject,
-            &headers,
-            &outgoing.payload,
-        )
-        .await
+        let Some(due) = due.filter(|due| *due > now) else {
+            return store(&self.client, stream, subject, &outgoing.headers, payload).await;
+        };
+        check_due(outgoing, due, now)?;
+        let mut headers = outgoing.headers.clone();
+        headers.set(SCHEDULE, format!("@at {}", whole_second_after(due)));
+        headers.set(SCHEDULE_TARGET, subject);
+        let subject = format!("schedule.{}.{}", outgoing.channel, outgoing.key);
+        store(&self.client, stream, subject, &headers, payload).await
     }
+}
+
+/// Refuses a due time that is later than the stream keeps messages.
+pub(crate) fn check_due(
+    outgoing: &Outgoing,
+    due: Timestamp,
+    now: Timestamp,
+) -> Result<(), PublishError> {
+    if due > now && due.duration_since(now).unsigned_abs() > MAX_AGE {
+        return Err(PublishError::DueTooLate {
+            stream: outgoing.stream.to_string(),
+            max_age: MAX_AGE,
+        });
+    }
+    Ok(())
 }
 
 /// Schedules have a resolution of a second; rounded up, so that nothing is delivered before it is due.

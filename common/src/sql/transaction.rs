@@ -8,7 +8,7 @@ use super::{Backend, outbox};
 use crate::event::Event;
 use crate::headers::Headers;
 use crate::message::Outgoing;
-use crate::publisher::{PublishError, Publisher, assert_scheduled};
+use crate::publisher::{PublishError, Publisher, assert_scheduled, check_due};
 
 /// A transaction, and the outbox in it: what is published here is published if, and only if, the
 /// transaction commits.
@@ -127,14 +127,18 @@ impl Tx<'_> {
     ///
     /// # Errors
     ///
-    /// [`PublishError`] if the outbox does not take the event.
+    /// [`PublishError::DueTooLate`] if the stream does not keep messages until then (30 days), and any
+    /// other [`PublishError`] if the outbox does not take the event.
     pub async fn publish_at<E: Event>(
         &mut self,
         event: &E,
         due: Timestamp,
     ) -> Result<(), PublishError> {
         const { assert_scheduled::<E>() };
-        let encoded = Outgoing::encode(event, &Headers::new());
+        let encoded = Outgoing::encode(event, &Headers::new()).and_then(|outgoing| {
+            check_due(&outgoing, due, Timestamp::now())?;
+            Ok(outgoing)
+        });
         self.write(encoded, Some(due)).await
     }
 

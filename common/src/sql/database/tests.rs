@@ -60,6 +60,32 @@ async fn version_is_published_once_and_a_failed_publish_undoes_the_transaction()
     assert_eq!(database.pending_events().await.unwrap(), 3);
 }
 
+#[tokio::test]
+async fn event_due_later_than_its_stream_keeps_it_is_refused_in_the_transaction() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let event = Reminded {
+        account: "ann".to_owned(),
+    };
+    let days = |days: i64| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+    let mut tx = database.begin().await.unwrap();
+    tx.publish_at(&event, days(30)).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = database.begin().await.unwrap();
+    enter(&mut tx, "ann", 70).await.unwrap();
+    let refused = tx.publish_at(&event, days(31)).await.unwrap_err();
+    let not_committed = tx.commit().await;
+
+    assert!(
+        matches!(&refused, PublishError::DueTooLate { stream, .. } if stream == "REMINDERS"),
+        "{refused:?}"
+    );
+    assert!(not_committed.is_err());
+    assert_eq!(entries(&database, "ann").await, [0; 0]);
+    assert_eq!(database.pending_events().await.unwrap(), 1);
+}
+
 /// Enters `amount`, and then runs into a unique index without looking.
 async fn enter_and_stumble(tx: &mut Tx<'_>, amount: i64) {
     enter(tx, "ann", amount).await.unwrap();
