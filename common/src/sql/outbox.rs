@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::de::Error as _;
 use sqlx::any::AnyRow;
@@ -26,7 +27,8 @@ pub(super) struct Waiting {
     version: Option<i64>,
     event_id: String,
     headers: String,
-    payload: String,
+    /// Shared with every try to send it.
+    payload: Bytes,
 }
 
 /// An aggregate's events, which are sent one after the other.
@@ -72,7 +74,7 @@ impl Waiting {
                 .parse()
                 .map_err(|err: uuid::Error| unreadable(&err))?,
             headers: serde_json::from_str(&self.headers).map_err(|err| unreadable(&err))?,
-            payload: self.payload.clone().into(),
+            payload: self.payload.clone(),
         })
     }
 
@@ -90,7 +92,7 @@ impl Waiting {
             version: None,
             event_id: String::new(),
             headers: String::new(),
-            payload: String::new(),
+            payload: Bytes::new(),
         }
     }
 
@@ -105,7 +107,7 @@ impl Waiting {
             version: row.try_get(4)?,
             event_id: row.try_get(5)?,
             headers: row.try_get(6)?,
-            payload: row.try_get(7)?,
+            payload: row.try_get::<String, _>(7)?.into(),
             due: row.try_get::<Option<i64>, _>(8)?.map(moment),
         })
     }
@@ -274,4 +276,23 @@ fn list(positions: &[i64]) -> String {
         let _ = write!(list, "{position}");
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payload_is_not_copied_for_a_try() {
+        let waiting = Waiting {
+            event_id: uuid::Uuid::now_v7().to_string(),
+            headers: "[]".to_owned(),
+            payload: "{}".to_owned().into(),
+            ..Waiting::sample(1, "A", "ann")
+        };
+        let tries = [waiting.outgoing().unwrap(), waiting.outgoing().unwrap()];
+        for sent in tries {
+            assert_eq!(sent.payload.as_ptr(), waiting.payload.as_ptr());
+        }
+    }
 }
