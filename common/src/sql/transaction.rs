@@ -19,6 +19,7 @@ use crate::publisher::{PublishError, Publisher, assert_scheduled, check_due};
 /// error of `publish` the transaction does not commit any more, so that no change is stored whose
 /// event is missing.
 #[derive(Debug)]
+#[must_use = "what is done in a transaction is undone unless it is committed"]
 pub struct Tx<'t> {
     inner: Transaction<'t, sqlx::Any>,
     backend: Backend,
