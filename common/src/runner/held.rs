@@ -90,7 +90,7 @@ impl Worker {
             Judgement::Handled(Handled::Held) | Judgement::Unknown { .. } => {
                 return Progress::Stuck;
             }
-            Judgement::Handled(Handled::Done) => return Progress::Applied,
+            Judgement::Handled(Handled::Done { .. }) => return Progress::Applied,
             Judgement::Handled(Handled::Duplicate | Handled::AlreadyApplied) => {
                 self.ledger_does(|| ledger.drop_held(held)).await;
                 return Progress::Applied;

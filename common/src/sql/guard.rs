@@ -25,11 +25,20 @@ pub(super) enum Turn {
     Now {
         /// Whether a copy of it may be held.
         held: bool,
+        /// Whether a later version may be held.
+        successor: bool,
     },
     /// The version, or a later one that does, was applied before.
     Passed,
     /// A predecessor is missing.
     Early,
+}
+
+impl Turn {
+    const NOTHING_HELD: Self = Self::Now {
+        held: false,
+        successor: false,
+    };
 }
 
 impl Candidate<'_> {
@@ -45,7 +54,7 @@ impl Candidate<'_> {
         version: Version,
     ) -> Result<Turn, sqlx::Error> {
         match order {
-            Order::Any => Ok(Turn::Now { held: false }),
+            Order::Any => Ok(Turn::NOTHING_HELD),
             Order::NewestOnly => self.overtake(connection, version).await,
             Order::EveryVersion => {
                 if let Some(turn) = self.follow(connection, version).await? {
@@ -86,6 +95,7 @@ impl Candidate<'_> {
             .await?;
         Ok(highest_held.map(|highest| Turn::Now {
             held: highest >= version.to_sql(),
+            successor: highest > version.to_sql(),
         }))
     }
 
@@ -131,7 +141,7 @@ impl Candidate<'_> {
         Ok(if moved.rows_affected() == 0 {
             Turn::Passed
         } else {
-            Turn::Now { held: false }
+            Turn::NOTHING_HELD
         })
     }
 

@@ -84,7 +84,7 @@ pub enum Outcome {
 impl From<Verdict> for Outcome {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::Decided(Decision::Ack(Handled::Done)) => Self::Acked,
+            Verdict::Decided(Decision::Ack(Handled::Done { .. })) => Self::Acked,
             Verdict::Decided(Decision::Ack(Handled::Duplicate)) => Self::Duplicate,
             Verdict::Decided(Decision::Ack(Handled::AlreadyApplied)) => Self::AlreadyApplied,
             Verdict::Decided(Decision::Ack(Handled::Held)) => Self::Held,

@@ -48,7 +48,13 @@ async fn hand_with_successors<L: TransactionalListener>(
     listener: &InTransaction<L>,
     event: &Incoming,
 ) {
-    if hand(listener, event).await.unwrap() != Handled::Done {
+    // The runner asks only if one may be held; it must never be told less.
+    let handled = hand(listener, event).await.unwrap();
+    if handled != (Handled::Done { successor: true }) {
+        if handled == (Handled::Done { successor: false }) {
+            let missed = ledger.next_held(event.metadata.key()).await.unwrap();
+            assert_eq!(missed, None);
+        }
         return;
     }
     while let Some(next) = ledger.next_held(event.metadata.key()).await.unwrap() {
