@@ -27,6 +27,8 @@ const SWEEP: Duration = Duration::from_secs(10);
 const CLEAN: Duration = Duration::from_hours(1);
 /// How long a predecessor may take before it is asked whether it can still come.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// How long an event is left alone that could not be applied though it was its turn.
+const STUCK: Duration = Duration::from_mins(1);
 /// How many held events one sweep takes up.
 const BATCH: u32 = 100;
 
@@ -70,6 +72,7 @@ impl Worker {
     /// Applies one held event.
     async fn apply(&self, ledger: &GroupLedger, held: &HeldEvent) -> Progress {
         let Some((&channel, handler)) = self.handlers.get_key_value(held.channel.as_str()) else {
+            self.put_off(ledger, held, STUCK).await;
             return Progress::Stuck;
         };
         let attempt = held.attempts + 1;
@@ -88,6 +91,7 @@ impl Worker {
         };
         let (kind, reason) = match judgement {
             Judgement::Handled(Handled::Held) | Judgement::Unknown { .. } => {
+                self.put_off(ledger, held, STUCK).await;
                 return Progress::Stuck;
             }
             Judgement::Handled(Handled::Done { .. }) => return Progress::Applied,
@@ -133,7 +137,16 @@ impl Worker {
         };
         if self.store(&letter).await {
             self.ledger_does(|| ledger.drop_held(held)).await;
+        } else {
+            self.put_off(ledger, held, STUCK).await;
         }
+    }
+
+    /// Leaves the event alone for a while, so that a sweep comes to those behind it.
+    async fn put_off(&self, ledger: &GroupLedger, held: &HeldEvent, by: Duration) {
+        let next_try = Timestamp::now() + by;
+        self.ledger_does(|| ledger.postpone_held(held, held.attempts, next_try))
+            .await;
     }
 
     async fn ledger_does<F, T>(&self, action: impl Fn() -> F)
@@ -169,8 +182,10 @@ impl Worker {
                 self.release(&held.key).await;
             }
         }
-        for held in counted(ledger.orphans(PATIENCE)).await? {
-            if !self.predecessor_can_come(&held).await? {
+        for held in counted(ledger.orphans(PATIENCE, BATCH)).await? {
+            if self.predecessor_can_come(&held).await? {
+                self.put_off(ledger, &held, PATIENCE).await;
+            } else {
                 self.decide_orphan(ledger, &held).await?;
             }
         }
@@ -217,7 +232,7 @@ impl Worker {
                 self.bury_held(ledger, held, Kind::PredecessorMissing, reason, 0)
                     .await;
             }
-            None => (),
+            None => self.put_off(ledger, held, PATIENCE).await,
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::{Order, nanos};
 use crate::cloud_events as ce;
 use crate::failure::Failure;
 use crate::message::Incoming;
-use crate::name::QueueGroup;
+use crate::name::{Key, QueueGroup};
 use crate::version::Version;
 
 /// One event on its way into the database of a queue group.
@@ -195,6 +195,16 @@ impl Candidate<'_> {
         Ok(())
     }
 
+    /// Makes the successor due, if it is held.
+    pub(super) async fn make_successor_due(
+        &self,
+        connection: &mut AnyConnection,
+        version: Version,
+    ) -> Result<(), sqlx::Error> {
+        let key = self.incoming.metadata.key();
+        make_due(connection, self.group, self.stream, key, version.next()).await
+    }
+
     /// Forgets the copy that is held.
     pub(super) async fn release(
         &self,
@@ -213,4 +223,26 @@ impl Candidate<'_> {
         .await
         .map(drop)
     }
+}
+
+/// Makes a held version due: it is its turn now, and while it was not, looking at it again may have
+/// been put off.
+pub(super) async fn make_due(
+    connection: &mut AnyConnection,
+    group: QueueGroup,
+    stream: &str,
+    key: &Key,
+    version: Version,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE event_held SET next_try = 0
+         WHERE queue_group = $1 AND stream = $2 AND key = $3 AND version = $4 AND next_try <> 0",
+    )
+    .bind(group.as_str())
+    .bind(stream)
+    .bind(key.as_str())
+    .bind(version.to_sql())
+    .execute(connection)
+    .await
+    .map(drop)
 }

@@ -128,6 +128,10 @@ impl<L: TransactionalListener> InTransaction<L> {
                 } => {
                     held = copy.then_some(version);
                     successor = later;
+                    if successor {
+                        let connection = tx.own_connection();
+                        candidate.make_successor_due(connection, version).await?;
+                    }
                 }
                 Turn::Passed => return Ok(Handled::AlreadyApplied),
                 Turn::Early => {
