@@ -153,6 +153,14 @@ async fn commit_is_an_error_where_a_swallowed_one_has_undone_the_transaction() {
 }
 
 #[tokio::test]
+async fn clones_are_the_same_database() {
+    let scratch = Scratch::new().await;
+    let (database, other) = (scratch.open().await, scratch.open().await);
+    assert!(database.is_same(&database.clone()));
+    assert!(!database.is_same(&other));
+}
+
+#[tokio::test]
 async fn reader_does_not_write() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
