@@ -211,6 +211,50 @@ async fn newer_migrations_are_left_alone_and_changed_ones_are_refused() {
     database.migrate("some-service", both).await.unwrap();
 }
 
+/// Selects all columns, whatever they are: what services are not to do.
+async fn all_columns(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT * FROM entries WHERE account = $1")
+        .bind("ann")
+        .fetch_all(tx.connection())
+        .await
+        .map(drop)
+}
+
+#[tokio::test]
+async fn statement_that_a_newer_replica_has_made_stale_is_not_the_fault_of_an_event() {
+    let scratch = Scratch::new().await;
+    let (database, newer) = (scratch.open().await, scratch.open().await);
+    let mut tx = database.begin().await.unwrap();
+    all_columns(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    newer
+        .migrate("newer", &["ALTER TABLE entries ADD COLUMN note TEXT"])
+        .await
+        .unwrap();
+
+    // The connection that has prepared the statement is one of the pool's few.
+    let connections = match database.backend() {
+        Backend::Sqlite => 1,
+        Backend::Postgres => 4,
+    };
+    let mut stale = Ok(());
+    let mut transactions = Vec::new();
+    while stale.is_ok() && transactions.len() < connections {
+        let mut tx = database.begin().await.unwrap();
+        stale = all_columns(&mut tx).await;
+        transactions.push(tx);
+    }
+
+    match database.backend() {
+        // Prepares again by itself.
+        Backend::Sqlite => stale.unwrap(),
+        Backend::Postgres => {
+            let err = stale.unwrap_err();
+            assert!(is_unavailable(&err), "{err:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_url_is_said_at_once() {
     let folder = tempfile::TempDir::new().unwrap();
