@@ -9,6 +9,8 @@ mod guard;
 mod ledger;
 mod outbox;
 mod relay;
+#[cfg(any(test, feature = "testing"))]
+mod scratch;
 mod transaction;
 mod transactional;
 mod unavailable;
@@ -16,6 +18,8 @@ mod unavailable;
 pub use database::{Backend, Database, DatabaseError};
 pub(crate) use ledger::{GroupLedger, HeldEvent};
 pub use relay::Relay;
+#[cfg(any(test, feature = "testing"))]
+pub use scratch::ScratchDatabase;
 pub use transaction::Tx;
 pub use transactional::{InTransaction, Order, TransactionalListener};
 pub(crate) use unavailable::is_unavailable;

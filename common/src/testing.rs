@@ -1,5 +1,6 @@
 //! Services without a broker: a publisher that records, a listener that is handed an event, samples
-//! of every event, and the conformance suite of publishers (feature `testing`).
+//! of every event, databases that are thrown away, and the conformance suite of publishers (feature
+//! `testing`).
 //!
 //! ```
 //! use common::events::TicketCreated;
@@ -49,3 +50,6 @@ pub use deliver::{Envelope, Outcome, deliver};
 #[cfg(feature = "sql")]
 pub use outbox::{Unsent, outbox};
 pub use recording::{Published, RecordingPublisher};
+
+#[cfg(feature = "sql")]
+pub use crate::sql::ScratchDatabase;

@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::events::TicketUpdated;
-    use crate::testing::{Envelope, Outcome, conformance, sample};
+    use crate::testing::{Envelope, Outcome, ScratchDatabase, conformance, sample};
     use crate::{
         Failure, InTransaction, ORDERS_SERVICE, Publisher as _, QueueGroup, TransactionalListener,
         Tx,
@@ -111,16 +111,11 @@ mod tests {
         }
     }
 
-    async fn database(folder: &tempfile::TempDir) -> Database {
-        let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        Database::connect(&url).await.unwrap()
-    }
-
     #[tokio::test]
     async fn publisher_in_a_transaction_conforms() {
-        let folder = tempfile::tempdir().unwrap();
+        let scratch = ScratchDatabase::create().await;
         let harness = Outbox {
-            database: database(&folder).await,
+            database: scratch.open("test", &[]).await,
             seen: AtomicUsize::new(0),
         };
         conformance::check(&harness).await;
@@ -145,8 +140,8 @@ mod tests {
 
     #[tokio::test]
     async fn listener_in_a_transaction_is_delivered_to_like_any_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = database(&folder).await;
+        let scratch = ScratchDatabase::create().await;
+        let database = scratch.open("test", &[]).await;
         let listener = InTransaction::new(&database, Echo);
         let first = TicketUpdated {
             version: sample::version(1),

@@ -176,7 +176,7 @@ async fn reader_does_not_write() {
 #[tokio::test]
 async fn two_processes_may_start_together() {
     let scratch = Scratch::new().await;
-    let starting = (0..4).map(|_| Database::connect(&scratch.url));
+    let starting = (0..4).map(|_| Database::connect(scratch.url()));
     for database in futures::future::join_all(starting).await {
         let database = database.unwrap();
         database.ping().await.unwrap();
