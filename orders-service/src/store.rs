@@ -1,5 +1,8 @@
 //! What this service remembers. Every change is one conditional update: whoever comes second, in
 //! whichever replica, finds no row and reads again.
+//!
+//! Columns are named in every statement: PostgreSQL refuses a prepared `SELECT *` once the migration of
+//! a newer replica has added a column.
 
 use std::error::Error;
 use std::str::FromStr;
@@ -103,7 +106,9 @@ pub(crate) struct Titled {
 
 pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Titled>, sqlx::Error> {
     sqlx::query(
-        "SELECT orders.*, tickets.title FROM orders JOIN tickets ON tickets.id = orders.ticket_id
+        "SELECT orders.id, orders.version, orders.status, orders.user_id, orders.ticket_id, orders.price,
+             orders.expires_at, tickets.title
+         FROM orders JOIN tickets ON tickets.id = orders.ticket_id
          WHERE orders.id = $1",
     )
     .bind(id.to_string())
@@ -121,7 +126,9 @@ pub(crate) async fn of_buyer(
     page: Page<OrderId>,
 ) -> Result<Vec<Titled>, sqlx::Error> {
     sqlx::query(
-        "SELECT orders.*, tickets.title FROM orders JOIN tickets ON tickets.id = orders.ticket_id
+        "SELECT orders.id, orders.version, orders.status, orders.user_id, orders.ticket_id, orders.price,
+             orders.expires_at, tickets.title
+         FROM orders JOIN tickets ON tickets.id = orders.ticket_id
          WHERE orders.user_id = $1 AND orders.id > $2 ORDER BY orders.id LIMIT $3",
     )
     .bind(buyer.as_str())
@@ -210,7 +217,8 @@ pub(crate) async fn complete(
 ) -> Result<Completion, sqlx::Error> {
     let completed = sqlx::query(
         "UPDATE orders SET status = 'complete', version = version + 1, payment_id = $1
-         WHERE id = $2 AND price = $3 AND status IN ('created', 'awaiting:payment') RETURNING *",
+         WHERE id = $2 AND price = $3 AND status IN ('created', 'awaiting:payment')
+         RETURNING id, version, status, user_id, ticket_id, price, expires_at",
     )
     .bind(payment.to_string())
     .bind(order.to_string())
@@ -264,7 +272,7 @@ pub(crate) async fn cancel(
     let cancelled = sqlx::query(
         "UPDATE orders SET status = 'cancelled', version = version + 1
          WHERE id = $1 AND expires_at <= $2 AND status IN ('created', 'awaiting:payment')
-         RETURNING *",
+         RETURNING id, version, status, user_id, ticket_id, price, expires_at",
     )
     .bind(order.to_string())
     .bind(latest.as_millisecond())
@@ -327,10 +335,13 @@ struct Stored {
 
 /// Reads again, after an update that found no row.
 async fn read(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Stored>, sqlx::Error> {
-    let row = sqlx::query("SELECT * FROM orders WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(tx.connection())
-        .await?;
+    let row = sqlx::query(
+        "SELECT id, version, status, user_id, ticket_id, price, expires_at, payment_id
+         FROM orders WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(tx.connection())
+    .await?;
     let Some(row) = row else {
         return Ok(None);
     };
@@ -384,3 +395,6 @@ fn unreadable(column: &str, err: impl Error + Send + Sync + 'static) -> sqlx::Er
         source: Box::new(err),
     }
 }
+
+#[cfg(test)]
+mod tests;

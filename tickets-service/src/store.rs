@@ -1,5 +1,8 @@
 //! What this service remembers. Every function that changes something takes the transaction, and
 //! locks the ticket's row first: of two replicas one waits for the other.
+//!
+//! Columns are named in every statement: PostgreSQL refuses a prepared `SELECT *` once the migration of
+//! a newer replica has added a column.
 
 use std::error::Error;
 use std::str::FromStr;
@@ -32,13 +35,16 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, ticket: &Ticket) -> Result<(), sqlx:
 }
 
 pub(crate) async fn find(database: &Database, id: TicketId) -> Result<Option<Ticket>, sqlx::Error> {
-    sqlx::query("SELECT * FROM tickets WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(database.reader())
-        .await?
-        .as_ref()
-        .map(ticket)
-        .transpose()
+    sqlx::query(
+        "SELECT id, version, title, price, user_id, status, order_id
+         FROM tickets WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(database.reader())
+    .await?
+    .as_ref()
+    .map(ticket)
+    .transpose()
 }
 
 /// Tickets that can be ordered, oldest first.
@@ -46,14 +52,17 @@ pub(crate) async fn for_sale(
     database: &Database,
     page: Page<TicketId>,
 ) -> Result<Vec<Ticket>, sqlx::Error> {
-    sqlx::query("SELECT * FROM tickets WHERE status = 'for sale' AND id > $1 ORDER BY id LIMIT $2")
-        .bind(page.after.map_or_else(String::new, |id| id.to_string()))
-        .bind(page.limit.to_sql())
-        .fetch_all(database.reader())
-        .await?
-        .iter()
-        .map(ticket)
-        .collect()
+    sqlx::query(
+        "SELECT id, version, title, price, user_id, status, order_id
+         FROM tickets WHERE status = 'for sale' AND id > $1 ORDER BY id LIMIT $2",
+    )
+    .bind(page.after.map_or_else(String::new, |id| id.to_string()))
+    .bind(page.limit.to_sql())
+    .fetch_all(database.reader())
+    .await?
+    .iter()
+    .map(ticket)
+    .collect()
 }
 
 /// What became of a seller's wish to change a ticket.
@@ -74,7 +83,8 @@ pub(crate) async fn revise(
 ) -> Result<Revision, sqlx::Error> {
     let revised = sqlx::query(
         "UPDATE tickets SET title = $1, price = $2, version = version + 1
-         WHERE id = $3 AND user_id = $4 AND status = 'for sale' RETURNING *",
+         WHERE id = $3 AND user_id = $4 AND status = 'for sale'
+         RETURNING id, version, title, price, user_id, status, order_id",
     )
     .bind(offer.title.as_str())
     .bind(offer.price.to_sql())
@@ -160,13 +170,16 @@ pub(crate) async fn sell(
 
 /// Reads the ticket and keeps other transactions from changing it. An update, because SQLite knows no `FOR UPDATE`.
 async fn lock(tx: &mut Tx<'_>, id: TicketId) -> Result<Option<Ticket>, sqlx::Error> {
-    sqlx::query("UPDATE tickets SET version = version WHERE id = $1 RETURNING *")
-        .bind(id.to_string())
-        .fetch_optional(tx.connection())
-        .await?
-        .as_ref()
-        .map(ticket)
-        .transpose()
+    sqlx::query(
+        "UPDATE tickets SET version = version WHERE id = $1
+         RETURNING id, version, title, price, user_id, status, order_id",
+    )
+    .bind(id.to_string())
+    .fetch_optional(tx.connection())
+    .await?
+    .as_ref()
+    .map(ticket)
+    .transpose()
 }
 
 /// The orders that ask for the ticket.
@@ -259,3 +272,6 @@ fn unreadable(column: &str, err: impl Error + Send + Sync + 'static) -> sqlx::Er
         source: Box::new(err),
     }
 }
+
+#[cfg(test)]
+mod tests;
