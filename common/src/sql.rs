@@ -1,5 +1,6 @@
 //! The transactional half: what a service writes and what it says commit together (features `sqlite` and `postgres`).
 
+pub mod columns;
 mod connect;
 mod database;
 #[cfg(test)]

@@ -4,9 +4,7 @@
 //! Columns are named in every statement: PostgreSQL refuses a prepared `SELECT *` once the migration of
 //! a newer replica has added a column.
 
-use std::error::Error;
-use std::str::FromStr;
-
+use common::columns::{number, text, value};
 use common::events::{Cents, OrderId, PaymentId, RefundId, TicketId, UserId};
 use common::http::Page;
 use common::{Database, Tx};
@@ -345,10 +343,11 @@ async fn read(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Stored>, sqlx::Erro
     let Some(row) = row else {
         return Ok(None);
     };
-    let payment: Option<String> = row.try_get("payment_id")?;
     Ok(Some(Stored {
         order: order(&row)?,
-        payment: payment.map(|_| text(&row, "payment_id")).transpose()?,
+        payment: value(&row, "payment_id", |id: Option<&str>| {
+            id.map(str::parse).transpose()
+        })?,
     }))
 }
 
@@ -360,8 +359,6 @@ fn titled(row: &AnyRow) -> Result<Titled, sqlx::Error> {
 }
 
 fn order(row: &AnyRow) -> Result<Order, sqlx::Error> {
-    let expires_at = Timestamp::from_millisecond(row.try_get("expires_at")?)
-        .map_err(|err| unreadable("expires_at", err))?;
     Ok(Order {
         id: text(row, "id")?,
         version: number(row, "version")?,
@@ -369,31 +366,8 @@ fn order(row: &AnyRow) -> Result<Order, sqlx::Error> {
         buyer: text(row, "user_id")?,
         ticket: text(row, "ticket_id")?,
         price: number(row, "price")?,
-        expires_at,
+        expires_at: value(row, "expires_at", Timestamp::from_millisecond)?,
     })
-}
-
-fn text<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: FromStr<Err: Error + Send + Sync + 'static>,
-{
-    row.try_get::<&str, _>(column)?
-        .parse()
-        .map_err(|err| unreadable(column, err))
-}
-
-fn number<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: TryFrom<i64, Error: Error + Send + Sync + 'static>,
-{
-    T::try_from(row.try_get(column)?).map_err(|err| unreadable(column, err))
-}
-
-fn unreadable(column: &str, err: impl Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: Box::new(err),
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,7 @@
 //! Columns are named in every statement: PostgreSQL refuses a prepared `SELECT *` once the migration of
 //! a newer replica has added a column.
 
-use std::error::Error;
-use std::str::FromStr;
-
+use common::columns::{number, text, value};
 use common::events::{OrderId, TicketId, UserId};
 use common::http::Page;
 use common::{Database, Tx};
@@ -234,8 +232,7 @@ fn ticket(row: &AnyRow) -> Result<Ticket, sqlx::Error> {
     Ok(Ticket {
         id: text(row, "id")?,
         version: number(row, "version")?,
-        title: Title::try_from(row.try_get::<String, _>("title")?)
-            .map_err(|err| unreadable("title", err))?,
+        title: value(row, "title", |title: String| Title::try_from(title))?,
         price: number(row, "price")?,
         seller: text(row, "user_id")?,
         state: state(row)?,
@@ -243,33 +240,10 @@ fn ticket(row: &AnyRow) -> Result<Ticket, sqlx::Error> {
 }
 
 fn state(row: &AnyRow) -> Result<State, sqlx::Error> {
-    match row.try_get::<String, _>("status")?.as_str() {
+    match row.try_get::<&str, _>("status")? {
         "reserved" => Ok(State::Reserved(text(row, "order_id")?)),
         "sold" => Ok(State::Sold(text(row, "order_id")?)),
         _ => Ok(State::ForSale),
-    }
-}
-
-fn text<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: FromStr<Err: Error + Send + Sync + 'static>,
-{
-    row.try_get::<&str, _>(column)?
-        .parse()
-        .map_err(|err| unreadable(column, err))
-}
-
-fn number<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: TryFrom<i64, Error: Error + Send + Sync + 'static>,
-{
-    T::try_from(row.try_get(column)?).map_err(|err| unreadable(column, err))
-}
-
-fn unreadable(column: &str, err: impl Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: Box::new(err),
     }
 }
 

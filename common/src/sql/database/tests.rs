@@ -134,7 +134,9 @@ async fn commit_is_an_error_where_a_swallowed_one_has_undone_the_transaction() {
         Backend::Postgres => {
             for commit in [plain, after_publishing] {
                 let err = commit.unwrap_err();
-                let code = err.as_database_error().and_then(|err| err.code());
+                let code = err
+                    .as_database_error()
+                    .and_then(sqlx::error::DatabaseError::code);
                 assert_eq!(code.as_deref(), Some("25P02"), "{err:?}");
                 assert!(!is_unavailable(&err));
             }
