@@ -5,7 +5,7 @@ use common::http::{JwtKey, Readiness, application};
 use common::testing::{Caller, ScratchDatabase, Unsent, outbox, sample};
 use common::{Database, Health, TICKETS_SERVICE};
 
-use crate::ticket::{Offer, State, Ticket, Title};
+use crate::ticket::{Offer, State, Ticket};
 use crate::{routes, store};
 
 /// The service without a broker: its routes and its database, until the test is over.
@@ -43,7 +43,7 @@ impl Fixture {
     /// A ticket of alice, on sale and published.
     pub(crate) async fn ticket(&self) -> TicketId {
         let offer = Offer {
-            title: Title::try_from("Concert".to_owned()).unwrap(),
+            title: sample::title("Concert"),
             price: sample::cents(2500),
         };
         let ticket = Ticket::new(offer, sample::user("alice"));

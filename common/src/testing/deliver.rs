@@ -271,7 +271,7 @@ mod tests {
             ticket: TicketCreated,
             delivery: Delivery<'_>,
         ) -> Result<Settled, Failure> {
-            match &*ticket.title {
+            match ticket.title.as_str() {
                 "later" => Ok(delivery.retry_after(Duration::from_secs(7))),
                 "never" => Ok(delivery.reject("never")),
                 "fails" => Err(std::io::Error::other("broken").into()),
@@ -294,7 +294,7 @@ mod tests {
 
     fn titled(title: &str) -> TicketCreated {
         TicketCreated {
-            title: title.to_owned(),
+            title: sample::title(title),
             ..sample::ticket_created()
         }
     }
