@@ -6,6 +6,7 @@ mod money;
 mod order;
 mod payment;
 mod ticket;
+mod title;
 
 pub use expiration::ExpirationComplete;
 pub use id::{ChargeId, InvalidId, OrderId, PaymentId, RefundId, TicketId, UserId};
@@ -15,3 +16,4 @@ pub use order::{
 };
 pub use payment::{PaymentCreated, PaymentRefunded};
 pub use ticket::{TicketCreated, TicketUpdated};
+pub use title::{InvalidTitle, Title};

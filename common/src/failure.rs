@@ -10,6 +10,7 @@ use crate::error::{BoxError, Chain};
 /// is always written out.
 ///
 /// Not itself an [`Error`], so that `?` cannot wrap one failure in another.
+#[must_use = "a failure decides what becomes of its event only by being returned"]
 pub struct Failure {
     kind: FailureKind,
     source: BoxError,

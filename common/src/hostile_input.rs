@@ -201,7 +201,7 @@ impl EventVisitor for ReadAs<'_> {
 
 prop_compose! {
     fn ticket_updated()(
-        title: String,
+        title in "\\PC{0,100}[^\\s\\pC]\\PC{0,99}",
         number in 1..=9_007_199_254_740_991_u64,
         user in "[!-~]{1,128}",
         held: bool,
@@ -209,7 +209,7 @@ prop_compose! {
         TicketUpdated {
             id: TicketId::new(),
             version: Version::try_from(number).unwrap(),
-            title,
+            title: title.parse().unwrap(),
             price: Cents::try_from(number).unwrap(),
             user_id: UserId::from_str(&user).unwrap(),
             order_id: held.then(OrderId::new),

@@ -9,6 +9,7 @@
 //! | create streams and consumers, or compare them | [`Topology`] |
 //! | publish | [`Publisher`], [`JetStreamPublisher`]; with a database, `Tx::publish` and `Relay` |
 //! | listen | [`Listener`], [`Runner`]; with a database, `TransactionalListener` and `InTransaction` |
+//! | read rows as one's own types | `columns` (features `sqlite`, `postgres`) |
 //! | test without a server | `testing` (feature `testing`) |
 //!
 //! ```no_run
@@ -98,6 +99,7 @@ pub use runner::{RunError, Runner};
 #[cfg(feature = "sql")]
 pub use sql::{
     Backend, Database, DatabaseError, InTransaction, Order, Relay, TransactionalListener, Tx,
+    columns,
 };
 pub use subject_set::{EventVisitor, SubjectSet, UnknownSubject};
 pub use subjects::{

@@ -113,7 +113,7 @@ impl<'d> Delivery<'d> {
 
     /// The event is handled; it will not come again.
     pub fn ack(self) -> Settled {
-        self.settle(Decision::Ack(Handled::Done))
+        self.settle(Decision::Ack(Handled::Done { successor: false }))
     }
 
     /// The event may succeed later: it comes again after `delay` (10 ms to 7 days, and up to a
@@ -176,7 +176,10 @@ pub(crate) enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handled {
     /// The handler did its work.
-    Done,
+    Done {
+        /// Whether a later version of the key may be held back, and have its turn now.
+        successor: bool,
+    },
     /// The same event was applied before.
     Duplicate,
     /// A later version of the aggregate was applied before.

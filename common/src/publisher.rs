@@ -5,10 +5,10 @@ use crate::headers::Headers;
 
 mod jetstream;
 
-#[cfg(feature = "sql")]
-pub(crate) use jetstream::assert_scheduled;
 pub(crate) use jetstream::store;
 pub use jetstream::{JetStreamPublisher, Stored};
+#[cfg(feature = "sql")]
+pub(crate) use jetstream::{assert_scheduled, check_due};
 
 /// Publishes events of every list.
 ///
@@ -95,7 +95,7 @@ pub enum PublishError {
         /// The server's words.
         description: String,
     },
-    /// The server stayed silent, so the event may be stored. To publish the same event again under
+    /// The server stayed silent, at least once, so the event may be stored. To publish the same event again under
     /// a fresh id may store it twice.
     #[error("no acknowledgement for `{subject}` within {waited:?}")]
     AckTimeout {

@@ -286,7 +286,33 @@ impl Runner {
             }
         }
         #[cfg(feature = "sql")]
-        self.check_orders()?;
+        {
+            self.check_databases()?;
+            self.check_orders()?;
+        }
+        Ok(())
+    }
+
+    /// A group keeps the accounts of one stream in one database: guards in two would each wait for
+    /// what the other has applied.
+    #[cfg(feature = "sql")]
+    fn check_databases(&self) -> Result<(), RunError> {
+        let mut databases = HashMap::new();
+        for listener in &self.registered {
+            let Registered {
+                group,
+                stream,
+                channel,
+                ..
+            } = *listener;
+            let Some((database, _)) = &listener.database else {
+                continue;
+            };
+            let first = databases.entry((group, stream)).or_insert(database);
+            if !database.is_same(first) {
+                return Err(RunError::TwoDatabases { group, channel });
+            }
+        }
         Ok(())
     }
 
@@ -386,6 +412,17 @@ pub enum RunError {
         "the line of `{channel}` names `{group}`, which has no listener for it; add one, or take the group off the line"
     )]
     Unheard {
+        /// The group.
+        group: QueueGroup,
+        /// The channel.
+        channel: &'static str,
+    },
+    /// A group applies the events of one stream to two databases.
+    #[cfg(feature = "sql")]
+    #[error(
+        "`{group}` applies `{channel}` to another database than the other channels of its stream; give them clones of one `Database`"
+    )]
+    TwoDatabases {
         /// The group.
         group: QueueGroup,
         /// The channel.

@@ -1,5 +1,6 @@
 //! The transactional half: what a service writes and what it says commit together (features `sqlite` and `postgres`).
 
+pub mod columns;
 mod connect;
 mod database;
 #[cfg(test)]
@@ -9,6 +10,8 @@ mod guard;
 mod ledger;
 mod outbox;
 mod relay;
+#[cfg(any(test, feature = "testing"))]
+mod scratch;
 mod transaction;
 mod transactional;
 mod unavailable;
@@ -16,6 +19,8 @@ mod unavailable;
 pub use database::{Backend, Database, DatabaseError};
 pub(crate) use ledger::{GroupLedger, HeldEvent};
 pub use relay::Relay;
+#[cfg(any(test, feature = "testing"))]
+pub use scratch::ScratchDatabase;
 pub use transaction::Tx;
 pub use transactional::{InTransaction, Order, TransactionalListener};
 pub(crate) use unavailable::is_unavailable;

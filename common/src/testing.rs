@@ -1,5 +1,6 @@
 //! Services without a broker: a publisher that records, a listener that is handed an event, samples
-//! of every event, and the conformance suite of publishers (feature `testing`).
+//! of every event, databases that are thrown away, and the conformance suite of publishers (feature
+//! `testing`).
 //!
 //! ```
 //! use common::events::TicketCreated;
@@ -14,17 +15,17 @@
 //!     const QUEUE_GROUP: QueueGroup = ORDERS_SERVICE;
 //!
 //!     async fn on_message(&self, ticket: TicketCreated, delivery: Delivery<'_>) -> Result<Settled, Failure> {
-//!         if ticket.title.is_empty() {
-//!             return Ok(delivery.reject("ticket has no title"));
+//!         if ticket.title.as_str() == "Test" {
+//!             return Ok(delivery.reject("nobody goes to a test"));
 //!         }
 //!         Ok(delivery.ack())
 //!     }
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
-//! let untitled = TicketCreated { title: String::new(), ..sample::ticket_created() };
-//! let rejected = Outcome::Rejected { reason: "ticket has no title".to_owned() };
-//! assert_eq!(deliver(&Announce, untitled).await, rejected);
+//! let test = TicketCreated { title: sample::title("Test"), ..sample::ticket_created() };
+//! let rejected = Outcome::Rejected { reason: "nobody goes to a test".to_owned() };
+//! assert_eq!(deliver(&Announce, test).await, rejected);
 //!
 //! let mut publisher = RecordingPublisher::new();
 //! publisher.publish(&sample::ticket_created()).await?;
@@ -49,3 +50,6 @@ pub use deliver::{Envelope, Outcome, deliver};
 #[cfg(feature = "sql")]
 pub use outbox::{Unsent, outbox};
 pub use recording::{Published, RecordingPublisher};
+
+#[cfg(feature = "sql")]
+pub use crate::sql::ScratchDatabase;

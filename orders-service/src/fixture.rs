@@ -1,11 +1,12 @@
 //! What the tests of this service stand on: a database that is thrown away, and callers of the routes.
 
+use std::sync::Arc;
+
 use common::events::{OrderId, TicketId, TicketUpdated};
 use common::http::{JwtKey, Readiness, application};
-use common::testing::{Caller, Unsent, outbox, sample};
+use common::testing::{Caller, ScratchDatabase, Unsent, outbox, sample};
 use common::{Database, Event, Health, ORDERS_SERVICE};
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::config::OrderTtl;
 use crate::order::{Order, Status, Ticket};
@@ -13,7 +14,7 @@ use crate::{routes, store};
 
 /// The service without a broker: its routes and its database, until the test is over.
 pub(crate) struct Fixture {
-    folder: TempDir,
+    scratch: Arc<ScratchDatabase>,
     pub(crate) database: Database,
     pub(crate) key: JwtKey,
     pub(crate) nobody: Caller,
@@ -31,13 +32,13 @@ impl Fixture {
     }
 
     async fn with_ttl(ttl: OrderTtl) -> Self {
-        let folder = TempDir::new().unwrap();
-        let database = open(&folder).await;
+        let scratch = Arc::new(ScratchDatabase::create().await);
+        let database = open(&scratch).await;
         let key = JwtKey::new(&"k".repeat(32)).unwrap();
         let readiness = Readiness::of(&Health::new()).and(&database);
         let routes = routes::router(&database, &key, ttl);
         Self {
-            folder,
+            scratch,
             database,
             key,
             nobody: Caller::new(application(routes, readiness)),
@@ -50,12 +51,11 @@ impl Fixture {
 
     /// The service as another replica of it runs.
     pub(crate) async fn replica(&self) -> Self {
-        let folder = TempDir::new().unwrap();
-        let database = open(&self.folder).await;
+        let database = open(&self.scratch).await;
         let readiness = Readiness::of(&Health::new()).and(&database);
         let routes = routes::router(&database, &self.key, OrderTtl::default());
         Self {
-            folder,
+            scratch: Arc::clone(&self.scratch),
             database,
             key: self.key.clone(),
             nobody: Caller::new(application(routes, readiness)),
@@ -117,12 +117,8 @@ impl Fixture {
     }
 }
 
-async fn open(folder: &TempDir) -> Database {
-    let url = format!("sqlite://{}/orders.db", folder.path().display());
-    let database = Database::connect(&url).await.unwrap();
-    database
-        .migrate(ORDERS_SERVICE.as_str(), store::MIGRATIONS)
+async fn open(scratch: &ScratchDatabase) -> Database {
+    scratch
+        .open(ORDERS_SERVICE.as_str(), store::MIGRATIONS)
         .await
-        .unwrap();
-    database
 }

@@ -3,7 +3,7 @@ use std::str::FromStr;
 use common::Version;
 use common::events::{
     Cents, OrderCancelled, OrderCompleted, OrderCreated, OrderId, OrderStatus, OrderedTicket,
-    PricedTicket, TicketCreated, TicketId, TicketUpdated, UserId,
+    PricedTicket, TicketCreated, TicketId, TicketUpdated, Title, UserId,
 };
 use jiff::Timestamp;
 
@@ -81,7 +81,7 @@ impl From<Status> for OrderStatus {
 pub(crate) struct Ticket {
     pub(crate) id: TicketId,
     pub(crate) version: Version,
-    pub(crate) title: String,
+    pub(crate) title: Title,
     pub(crate) price: Cents,
     /// The order that has reserved or bought it.
     pub(crate) holder: Option<OrderId>,

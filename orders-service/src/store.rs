@@ -1,9 +1,10 @@
 //! What this service remembers. Every change is one conditional update: whoever comes second, in
 //! whichever replica, finds no row and reads again.
+//!
+//! Columns are named in every statement: PostgreSQL refuses a prepared `SELECT *` once the migration of
+//! a newer replica has added a column.
 
-use std::error::Error;
-use std::str::FromStr;
-
+use common::columns::{number, text, value};
 use common::events::{Cents, OrderId, PaymentId, RefundId, TicketId, UserId};
 use common::http::Page;
 use common::{Database, Tx};
@@ -103,7 +104,9 @@ pub(crate) struct Titled {
 
 pub(crate) async fn find(database: &Database, id: OrderId) -> Result<Option<Titled>, sqlx::Error> {
     sqlx::query(
-        "SELECT orders.*, tickets.title FROM orders JOIN tickets ON tickets.id = orders.ticket_id
+        "SELECT orders.id, orders.version, orders.status, orders.user_id, orders.ticket_id, orders.price,
+             orders.expires_at, tickets.title
+         FROM orders JOIN tickets ON tickets.id = orders.ticket_id
          WHERE orders.id = $1",
     )
     .bind(id.to_string())
@@ -121,7 +124,9 @@ pub(crate) async fn of_buyer(
     page: Page<OrderId>,
 ) -> Result<Vec<Titled>, sqlx::Error> {
     sqlx::query(
-        "SELECT orders.*, tickets.title FROM orders JOIN tickets ON tickets.id = orders.ticket_id
+        "SELECT orders.id, orders.version, orders.status, orders.user_id, orders.ticket_id, orders.price,
+             orders.expires_at, tickets.title
+         FROM orders JOIN tickets ON tickets.id = orders.ticket_id
          WHERE orders.user_id = $1 AND orders.id > $2 ORDER BY orders.id LIMIT $3",
     )
     .bind(buyer.as_str())
@@ -210,7 +215,8 @@ pub(crate) async fn complete(
 ) -> Result<Completion, sqlx::Error> {
     let completed = sqlx::query(
         "UPDATE orders SET status = 'complete', version = version + 1, payment_id = $1
-         WHERE id = $2 AND price = $3 AND status IN ('created', 'awaiting:payment') RETURNING *",
+         WHERE id = $2 AND price = $3 AND status IN ('created', 'awaiting:payment')
+         RETURNING id, version, status, user_id, ticket_id, price, expires_at",
     )
     .bind(payment.to_string())
     .bind(order.to_string())
@@ -264,7 +270,7 @@ pub(crate) async fn cancel(
     let cancelled = sqlx::query(
         "UPDATE orders SET status = 'cancelled', version = version + 1
          WHERE id = $1 AND expires_at <= $2 AND status IN ('created', 'awaiting:payment')
-         RETURNING *",
+         RETURNING id, version, status, user_id, ticket_id, price, expires_at",
     )
     .bind(order.to_string())
     .bind(latest.as_millisecond())
@@ -327,17 +333,21 @@ struct Stored {
 
 /// Reads again, after an update that found no row.
 async fn read(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Stored>, sqlx::Error> {
-    let row = sqlx::query("SELECT * FROM orders WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(tx.connection())
-        .await?;
+    let row = sqlx::query(
+        "SELECT id, version, status, user_id, ticket_id, price, expires_at, payment_id
+         FROM orders WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(tx.connection())
+    .await?;
     let Some(row) = row else {
         return Ok(None);
     };
-    let payment: Option<String> = row.try_get("payment_id")?;
     Ok(Some(Stored {
         order: order(&row)?,
-        payment: payment.map(|_| text(&row, "payment_id")).transpose()?,
+        payment: value(&row, "payment_id", |id: Option<&str>| {
+            id.map(str::parse).transpose()
+        })?,
     }))
 }
 
@@ -349,8 +359,6 @@ fn titled(row: &AnyRow) -> Result<Titled, sqlx::Error> {
 }
 
 fn order(row: &AnyRow) -> Result<Order, sqlx::Error> {
-    let expires_at = Timestamp::from_millisecond(row.try_get("expires_at")?)
-        .map_err(|err| unreadable("expires_at", err))?;
     Ok(Order {
         id: text(row, "id")?,
         version: number(row, "version")?,
@@ -358,29 +366,9 @@ fn order(row: &AnyRow) -> Result<Order, sqlx::Error> {
         buyer: text(row, "user_id")?,
         ticket: text(row, "ticket_id")?,
         price: number(row, "price")?,
-        expires_at,
+        expires_at: value(row, "expires_at", Timestamp::from_millisecond)?,
     })
 }
 
-fn text<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: FromStr<Err: Error + Send + Sync + 'static>,
-{
-    row.try_get::<&str, _>(column)?
-        .parse()
-        .map_err(|err| unreadable(column, err))
-}
-
-fn number<T>(row: &AnyRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: TryFrom<i64, Error: Error + Send + Sync + 'static>,
-{
-    T::try_from(row.try_get(column)?).map_err(|err| unreadable(column, err))
-}
-
-fn unreadable(column: &str, err: impl Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: Box::new(err),
-    }
-}
+#[cfg(test)]
+mod tests;

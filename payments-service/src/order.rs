@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use common::events::{Cents, OrderId, TicketId, UserId};
 use jiff::Timestamp;
@@ -37,6 +38,24 @@ impl OrderStatus {
         }
     }
 }
+
+impl FromStr for OrderStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+        match text {
+            "open" => Ok(Self::Open),
+            "complete" => Ok(Self::Complete),
+            "cancelled" => Ok(Self::Cancelled),
+            _ => Err(UnknownStatus),
+        }
+    }
+}
+
+/// The text is no status of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no status of an order")]
+pub(crate) struct UnknownStatus;
 
 impl fmt::Display for OrderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -58,7 +58,25 @@ impl PaymentState {
     pub(crate) const CHARGED: &str = "charged";
     pub(crate) const REFUND_DUE: &str = "refund_due";
     pub(crate) const REFUNDED: &str = "refunded";
+
+    /// The state as the database keeps it: its name, and the charge if there was one.
+    pub(crate) fn read(status: &str, charge: Option<ChargeId>) -> Result<Self, UnknownState> {
+        match (status, charge) {
+            (Self::CHARGING, _) => Ok(Self::Charging),
+            (Self::DECLINED, _) => Ok(Self::Declined),
+            (Self::LAPSED, _) => Ok(Self::Lapsed),
+            (Self::CHARGED, Some(charge)) => Ok(Self::Charged(charge)),
+            (Self::REFUND_DUE, Some(charge)) => Ok(Self::RefundDue(charge)),
+            (Self::REFUNDED, Some(charge)) => Ok(Self::Refunded(charge)),
+            _ => Err(UnknownState),
+        }
+    }
 }
+
+/// The text is no state of a payment, or one that has a charge, and there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no state of a payment with or without this charge")]
+pub(crate) struct UnknownState;
 
 /// Which of the requests that were let through to the gateway it is, the first being 1.
 ///

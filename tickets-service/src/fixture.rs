@@ -2,16 +2,15 @@
 
 use common::events::{OrderId, TicketCreated, TicketId, TicketUpdated};
 use common::http::{JwtKey, Readiness, application};
-use common::testing::{Caller, Unsent, outbox, sample};
+use common::testing::{Caller, ScratchDatabase, Unsent, outbox, sample};
 use common::{Database, Health, TICKETS_SERVICE};
-use tempfile::TempDir;
 
-use crate::ticket::{Offer, State, Ticket, Title};
+use crate::ticket::{Offer, State, Ticket};
 use crate::{routes, store};
 
 /// The service without a broker: its routes and its database, until the test is over.
 pub(crate) struct Fixture {
-    folder: TempDir,
+    scratch: ScratchDatabase,
     pub(crate) database: Database,
     pub(crate) key: JwtKey,
     pub(crate) nobody: Caller,
@@ -19,13 +18,13 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let database = open(&folder).await;
+        let scratch = ScratchDatabase::create().await;
+        let database = open(&scratch).await;
         let key = JwtKey::new(&"k".repeat(32)).unwrap();
         let readiness = Readiness::of(&Health::new()).and(&database);
         let nobody = Caller::new(application(routes::router(&database, &key), readiness));
         Self {
-            folder,
+            scratch,
             database,
             key,
             nobody,
@@ -38,13 +37,13 @@ impl Fixture {
 
     /// The database as another replica opens it.
     pub(crate) async fn replica(&self) -> Database {
-        open(&self.folder).await
+        open(&self.scratch).await
     }
 
     /// A ticket of alice, on sale and published.
     pub(crate) async fn ticket(&self) -> TicketId {
         let offer = Offer {
-            title: Title::try_from("Concert".to_owned()).unwrap(),
+            title: sample::title("Concert"),
             price: sample::cents(2500),
         };
         let ticket = Ticket::new(offer, sample::user("alice"));
@@ -85,12 +84,8 @@ impl Fixture {
     }
 }
 
-async fn open(folder: &TempDir) -> Database {
-    let url = format!("sqlite://{}/tickets.db", folder.path().display());
-    let database = Database::connect(&url).await.unwrap();
-    database
-        .migrate(TICKETS_SERVICE.as_str(), store::MIGRATIONS)
+async fn open(scratch: &ScratchDatabase) -> Database {
+    scratch
+        .open(TICKETS_SERVICE.as_str(), store::MIGRATIONS)
         .await
-        .unwrap();
-    database
 }

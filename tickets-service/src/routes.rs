@@ -4,13 +4,13 @@ use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use common::events::{Cents, OrderId, TicketCreated, TicketId, TicketUpdated, UserId};
+use common::events::{Cents, OrderId, TicketCreated, TicketId, TicketUpdated, Title, UserId};
 use common::http::{ApiError, JsonBody, JwtKey, Page, PathId, SignedIn};
 use common::{Database, Publisher as _, Version};
 use serde::Serialize;
 
 use crate::store::{self, Revision};
-use crate::ticket::{self, Offer, Ticket, Title};
+use crate::ticket::{self, Offer, Ticket};
 
 /// The routes of the service.
 pub(crate) fn router(database: &Database, jwt_key: &JwtKey) -> Router {

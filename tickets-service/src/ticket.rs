@@ -1,6 +1,6 @@
 use common::Version;
-use common::events::{Cents, OrderId, TicketCreated, TicketId, TicketUpdated, UserId};
-use serde::{Deserialize, Serialize};
+use common::events::{Cents, OrderId, TicketCreated, TicketId, TicketUpdated, Title, UserId};
+use serde::Deserialize;
 
 /// A ticket as this service knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,54 +86,12 @@ pub(crate) struct SoldToAnother {
     order: OrderId,
 }
 
-/// What a seller calls a ticket: 1 to 200 characters without space around them, and no control characters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct Title(String);
-
-impl Title {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Title {
-    type Error = InvalidTitle;
-
-    fn try_from(text: String) -> Result<Self, InvalidTitle> {
-        let text = text.trim();
-        if !(1..=200).contains(&text.chars().count()) {
-            return Err(InvalidTitle::Length);
-        }
-        // No database stores a NUL, and no page shows the others.
-        if text.chars().any(char::is_control) {
-            return Err(InvalidTitle::ControlCharacter);
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl From<Title> for String {
-    fn from(title: Title) -> Self {
-        title.0
-    }
-}
-
-/// The text is no title.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidTitle {
-    #[error("title must have 1 to 200 characters")]
-    Length,
-    #[error("title must not have control characters")]
-    ControlCharacter,
-}
-
 impl From<&Ticket> for TicketCreated {
     fn from(ticket: &Ticket) -> Self {
         Self {
             id: ticket.id,
             version: ticket.version,
-            title: ticket.title.as_str().to_owned(),
+            title: ticket.title.clone(),
             price: ticket.price,
             user_id: ticket.seller.clone(),
         }
@@ -145,7 +103,7 @@ impl From<&Ticket> for TicketUpdated {
         Self {
             id: ticket.id,
             version: ticket.version,
-            title: ticket.title.as_str().to_owned(),
+            title: ticket.title.clone(),
             price: ticket.price,
             user_id: ticket.seller.clone(),
             order_id: ticket.state.holder(),
@@ -158,26 +116,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: Result<&str, InvalidTitle>) {
-        let title = Title::try_from(text.to_owned());
-        assert_eq!(
-            title.as_ref().map(Title::as_str).map_err(|&err| err),
-            expected
-        );
-    }
-
-    #[test]
-    fn title_is_trimmed_and_bounded() {
-        check("  a b ", Ok("a b"));
-        check(&"é".repeat(200), Ok(&"é".repeat(200)));
-        check(&"é".repeat(201), Err(InvalidTitle::Length));
-        check("", Err(InvalidTitle::Length));
-        check("\u{3000}\n", Err(InvalidTitle::Length));
-        check("a\u{0}", Err(InvalidTitle::ControlCharacter));
-        check("a\u{7f}b", Err(InvalidTitle::ControlCharacter));
-    }
 
     fn orders() -> Vec<OrderId> {
         (0..6).map(|_| OrderId::new()).collect()

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cents, OrderId, TicketId, UserId};
+use super::{Cents, OrderId, TicketId, Title, UserId};
 use crate::{Carries, Event, Key, Subjects, Version};
 
 /// A ticket went on sale.
@@ -15,7 +15,7 @@ pub struct TicketCreated {
     /// Revision of the ticket: starts at 1, grows by one per change.
     pub version: Version,
     /// What the seller calls it.
-    pub title: String,
+    pub title: Title,
     /// Face value in minor currency units: 2500 is 25.00.
     pub price: Cents,
     /// The seller.
@@ -43,7 +43,7 @@ pub struct TicketUpdated {
     /// Revision of the ticket: starts at 1, grows by one per change.
     pub version: Version,
     /// What the seller calls it.
-    pub title: String,
+    pub title: Title,
     /// Face value in minor currency units: 2500 is 25.00.
     pub price: Cents,
     /// The seller.

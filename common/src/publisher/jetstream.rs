@@ -153,29 +153,35 @@ impl JetStreamPublisher {
         outgoing: &Outgoing,
         due: Option<Timestamp>,
     ) -> Result<Stored, PublishError> {
-        let mut headers = outgoing.headers.clone();
-        let mut subject = outgoing.subject();
+        let stream = Some(&*outgoing.stream);
+        let payload = &outgoing.payload;
+        let subject = outgoing.subject();
         let now = Timestamp::now();
-        if let Some(due) = due.filter(|due| *due > now) {
-            if due.duration_since(now).unsigned_abs() > MAX_AGE {
-                return Err(PublishError::DueTooLate {
-                    stream: outgoing.stream.to_string(),
-                    max_age: MAX_AGE,
-                });
-            }
-            headers.set(SCHEDULE, format!("@at {}", whole_second_after(due)));
-            headers.set(SCHEDULE_TARGET, std::mem::take(&mut subject));
-            subject = format!("schedule.{}.{}", outgoing.channel, outgoing.key);
-        }
-        store(
-            &self.client,
-            Some(&outgoing.stream),
-            subject,
-            &headers,
-            &outgoing.payload,
-        )
-        .await
+        let Some(due) = due.filter(|due| *due > now) else {
+            return store(&self.client, stream, subject, &outgoing.headers, payload).await;
+        };
+        check_due(outgoing, due, now)?;
+        let mut headers = outgoing.headers.clone();
+        headers.set(SCHEDULE, format!("@at {}", whole_second_after(due)));
+        headers.set(SCHEDULE_TARGET, subject);
+        let subject = format!("schedule.{}.{}", outgoing.channel, outgoing.key);
+        store(&self.client, stream, subject, &headers, payload).await
     }
+}
+
+/// Refuses a due time that is later than the stream keeps messages.
+pub(crate) fn check_due(
+    outgoing: &Outgoing,
+    due: Timestamp,
+    now: Timestamp,
+) -> Result<(), PublishError> {
+    if due > now && due.duration_since(now).unsigned_abs() > MAX_AGE {
+        return Err(PublishError::DueTooLate {
+            stream: outgoing.stream.to_string(),
+            max_age: MAX_AGE,
+        });
+    }
+    Ok(())
 }
 
 /// Schedules have a resolution of a second; rounded up, so that nothing is delivered before it is due.
@@ -229,8 +235,7 @@ pub(crate) async fn store(
     let started = Instant::now();
     let mut attempt = 0_u32;
     let mut looked_for = false;
-    // Once the server may have it, no later refusal says that it has not.
-    let mut may_be_stored = false;
+    let mut earlier = Earlier::NotStored;
     loop {
         let answer = client
             .request(
@@ -239,28 +244,32 @@ pub(crate) async fn store(
                 payload.clone(),
             )
             .await;
-        let trouble = match answer {
+        let outcome = match answer {
             Ok(message) => match read_ack(&message.payload) {
                 Ok(stored) => return Ok(stored),
-                Err(error) => refusal(&subject, error)?,
+                Err(error) => refusal(&subject, error),
             },
-            Err(RequestError::Denied) => return Err(PublishError::Denied { subject }),
-            Err(RequestError::TooLarge { limit }) => {
-                return Err(PublishError::TooLarge {
-                    subject,
-                    size: headers.wire_len() + payload.len(),
-                    limit,
-                });
-            }
+            Err(RequestError::Denied) => Err(PublishError::Denied {
+                subject: subject.clone(),
+            }),
+            Err(RequestError::TooLarge { limit }) => Err(PublishError::TooLarge {
+                subject: subject.clone(),
+                size: headers.wire_len() + payload.len(),
+                limit,
+            }),
             Err(RequestError::TimedOut | RequestError::Disconnected) => {
-                may_be_stored = true;
-                Trouble::Silence
+                earlier = Earlier::MayBeStored;
+                Ok(Trouble::Silence)
             }
-            Err(RequestError::NoResponders) => Trouble::NoStream,
+            Err(RequestError::NoResponders) => Ok(Trouble::NoStream),
         };
         let waited = started.elapsed();
+        let trouble = match outcome {
+            Ok(trouble) => trouble,
+            Err(refused) => return Err(earlier.and_now(refused, subject, waited)),
+        };
         let may_be_missing = matches!(trouble, Trouble::NoStream) && waited >= ELECTION;
-        if may_be_missing && !looked_for && !may_be_stored {
+        if may_be_missing && !looked_for && earlier == Earlier::NotStored {
             looked_for = true;
             // No leader and no stream look alike; the server knows which it is.
             if let Some(stream) = stream
@@ -271,16 +280,41 @@ pub(crate) async fn store(
         }
         if waited >= PATIENCE {
             return Err(match trouble {
-                Trouble::NoStream if !may_be_stored => PublishError::NoStream { subject },
-                Trouble::NoStream | Trouble::Silence => {
-                    PublishError::AckTimeout { subject, waited }
+                Trouble::NoStream => {
+                    let no_stream = PublishError::NoStream {
+                        subject: subject.clone(),
+                    };
+                    earlier.and_now(no_stream, subject, waited)
                 }
+                Trouble::Silence => PublishError::AckTimeout { subject, waited },
             });
         }
         attempt += 1;
         tracing::debug!(%subject, attempt, ?trouble, "publishing again");
         let delay = Duration::from_millis(50) * 2_u32.pow(attempt.min(5));
         tokio::time::sleep(delay + jitter(delay)).await; // back-off between attempts
+    }
+}
+
+/// What the tries before the present one may have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Earlier {
+    NotStored,
+    /// One of them was not answered.
+    MayBeStored,
+}
+
+impl Earlier {
+    /// What is true of the event once it is refused: once the server may have it, no later refusal
+    /// says that it has not.
+    fn and_now(self, refused: PublishError, subject: String, waited: Duration) -> PublishError {
+        match self {
+            Self::NotStored => refused,
+            Self::MayBeStored => {
+                tracing::debug!(%subject, error = %refused, "refused after a try without an answer");
+                PublishError::AckTimeout { subject, waited }
+            }
+        }
     }
 }
 
@@ -367,6 +401,36 @@ mod tests {
             },
         };
         assert!(shown.contains(expected), "{shown}");
+    }
+
+    #[test]
+    fn refusal_after_a_try_without_an_answer_does_not_say_that_nothing_is_stored() {
+        let subject = || "a.b".to_owned();
+        let waited = Duration::from_secs(5);
+        let refusals: [fn(String) -> PublishError; 5] = [
+            |subject| PublishError::Denied { subject },
+            |subject| PublishError::StreamFull { subject },
+            |subject| PublishError::NoStream { subject },
+            |subject| PublishError::TooLarge {
+                subject,
+                size: 2,
+                limit: 1,
+            },
+            |subject| PublishError::Refused {
+                subject,
+                code: 10_060,
+                description: "wrong stream".to_owned(),
+            },
+        ];
+        for refused in refusals {
+            let first = Earlier::NotStored.and_now(refused(subject()), subject(), waited);
+            assert_eq!(first.to_string(), refused(subject()).to_string());
+            let later = Earlier::MayBeStored.and_now(refused(subject()), subject(), waited);
+            assert!(
+                matches!(&later, PublishError::AckTimeout { waited: so_long, .. } if *so_long == waited),
+                "{later:?}"
+            );
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Attempts {
         match (self, begun.counted) {
             #[cfg(feature = "sql")]
             (Self::Database(ledger), Counted::IfItFails) => {
-                ledger.record_failure(&received.position).await
+                ledger.begin_attempt(&received.position).await
             }
             (_, Counted::Yes | Counted::IfItFails) => Ok(begun.number),
         }

@@ -95,7 +95,7 @@ impl Worker {
             Judgement::Handled(Handled::Held) | Judgement::Unknown { .. } => {
                 return self.leave(ledger, held, UNDECIDED).await;
             }
-            Judgement::Handled(Handled::Done) => return Progress::Applied,
+            Judgement::Handled(Handled::Done { .. }) => return Progress::Applied,
             Judgement::Handled(Handled::Duplicate | Handled::AlreadyApplied) => {
                 self.ledger_does(|| ledger.drop_held(held)).await;
                 return Progress::Applied;
@@ -117,7 +117,7 @@ impl Worker {
         Progress::Stuck
     }
 
-    /// Leaves the event as it was, for a while.
+    /// Leaves the event as it was, for a while, so that a sweep comes to those behind it.
     async fn leave(&self, ledger: &GroupLedger, held: &HeldEvent, time: Duration) -> Progress {
         let next_try = Timestamp::now() + time;
         let left = ledger.postpone_held(held, held.attempts, next_try).await;
@@ -163,6 +163,8 @@ impl Worker {
         };
         if self.store(&letter, SWEEP).await {
             self.ledger_does(|| ledger.drop_held(held)).await;
+        } else {
+            self.leave(ledger, held, UNDECIDED).await;
         }
     }
 
@@ -217,7 +219,7 @@ impl Worker {
                 self.release(&held.key).await;
             }
         }
-        for held in counted(ledger.orphans(PATIENCE)).await? {
+        for held in counted(ledger.orphans(PATIENCE, BATCH)).await? {
             if self.stop.is_cancelled() {
                 return Ok(());
             }
@@ -301,7 +303,9 @@ impl Worker {
                 self.bury_held(ledger, held, Kind::PredecessorMissing, reason, 0)
                     .await;
             }
-            None => (),
+            None => {
+                self.leave(ledger, held, PATIENCE).await;
+            }
         }
         Ok(())
     }

@@ -216,9 +216,8 @@ impl Worker {
     async fn after_ack(&self, handled: Handled, metadata: &Metadata) {
         match handled {
             #[cfg(feature = "sql")]
-            Handled::Done => Box::pin(self.release(metadata.key())).await,
-            #[cfg(not(feature = "sql"))]
-            Handled::Done => tracing::trace!(key = %metadata.key(), "handled"),
+            Handled::Done { successor: true } => Box::pin(self.release(metadata.key())).await,
+            Handled::Done { .. } => tracing::trace!(key = %metadata.key(), "handled"),
             Handled::Duplicate | Handled::AlreadyApplied | Handled::Held => {
                 tracing::debug!(id = metadata.id(), ?handled, "not applied");
             }

@@ -217,6 +217,12 @@ impl Database {
         ledger.skip(key, version).await
     }
 
+    /// Whether both are one connection's clones. Connected twice, the same database counts as two: a commit
+    /// through the one would not wake the relay of the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.committed.same_channel(&other.committed)
+    }
+
     /// For single statements that write.
     pub(super) fn writer(&self) -> &AnyPool {
         &self.writer

@@ -6,12 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::connect::Patience;
-use super::{Database, InTransaction, Order, TransactionalListener, Tx};
+use super::{Database, InTransaction, Order, ScratchDatabase, TransactionalListener, Tx};
 use crate::failure::Failure;
 use crate::headers::Headers;
 use crate::listener::{Decision, Delivery, Handled, Listener as _};
@@ -99,26 +97,16 @@ pub(super) fn viewed(account: &str) -> Viewed {
     }
 }
 
-/// The URL of a PostgreSQL server whose databases these tests may create; without it they run on SQLite.
-const POSTGRES: &str = "TEST_POSTGRES_URL";
-
 /// A database that is gone when its test is over (on PostgreSQL: with the server).
-pub(super) struct Scratch {
-    _folder: TempDir,
-    pub(super) url: String,
-}
+pub(super) struct Scratch(ScratchDatabase);
 
 impl Scratch {
     pub(super) async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let url = match std::env::var(POSTGRES) {
-            Ok(server) if cfg!(feature = "postgres") => create_on(&server).await,
-            _ => format!("sqlite://{}/folder/bank.db", folder.path().display()),
-        };
-        Self {
-            _folder: folder,
-            url,
-        }
+        Self(ScratchDatabase::create().await)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.0.url()
     }
 
     pub(super) async fn open(&self) -> Database {
@@ -126,7 +114,7 @@ impl Scratch {
             busy: Duration::from_millis(200),
             acquire: Duration::from_secs(10),
         };
-        let database = Database::connect_with(&self.url, patience).await.unwrap();
+        let database = Database::connect_with(self.url(), patience).await.unwrap();
         database
             .migrate(
                 "bank",
@@ -136,22 +124,6 @@ impl Scratch {
             .unwrap();
         database
     }
-}
-
-async fn create_on(server: &str) -> String {
-    use sqlx::Connection as _;
-
-    sqlx::any::install_default_drivers();
-    let name = format!("test_{}", Uuid::now_v7().simple());
-    let mut admin = sqlx::AnyConnection::connect(&format!("{server}/postgres"))
-        .await
-        .unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut admin)
-        .await
-        .unwrap();
-    admin.close().await.unwrap();
-    format!("{server}/{name}")
 }
 
 /// Writes an entry per deposit.

@@ -7,7 +7,7 @@ use super::{Order, nanos};
 use crate::cloud_events as ce;
 use crate::failure::Failure;
 use crate::message::Incoming;
-use crate::name::QueueGroup;
+use crate::name::{Key, QueueGroup};
 use crate::version::Version;
 
 /// One event on its way into the database of a queue group.
@@ -25,11 +25,20 @@ pub(super) enum Turn {
     Now {
         /// Whether a copy of it may be held.
         held: bool,
+        /// Whether a later version may be held.
+        successor: bool,
     },
     /// The version, or a later one that does, was applied before.
     Passed,
     /// A predecessor is missing.
     Early,
+}
+
+impl Turn {
+    const NOTHING_HELD: Self = Self::Now {
+        held: false,
+        successor: false,
+    };
 }
 
 impl Candidate<'_> {
@@ -45,7 +54,7 @@ impl Candidate<'_> {
         version: Version,
     ) -> Result<Turn, sqlx::Error> {
         match order {
-            Order::Any => Ok(Turn::Now { held: false }),
+            Order::Any => Ok(Turn::NOTHING_HELD),
             Order::NewestOnly => self.overtake(connection, version).await,
             Order::EveryVersion => {
                 if let Some(turn) = self.follow(connection, version).await? {
@@ -86,6 +95,7 @@ impl Candidate<'_> {
             .await?;
         Ok(highest_held.map(|highest| Turn::Now {
             held: highest >= version.to_sql(),
+            successor: highest > version.to_sql(),
         }))
     }
 
@@ -131,7 +141,7 @@ impl Candidate<'_> {
         Ok(if moved.rows_affected() == 0 {
             Turn::Passed
         } else {
-            Turn::Now { held: false }
+            Turn::NOTHING_HELD
         })
     }
 
@@ -185,6 +195,16 @@ impl Candidate<'_> {
         Ok(())
     }
 
+    /// Makes the successor due, if it is held.
+    pub(super) async fn make_successor_due(
+        &self,
+        connection: &mut AnyConnection,
+        version: Version,
+    ) -> Result<(), sqlx::Error> {
+        let key = self.incoming.metadata.key();
+        make_due(connection, self.group, self.stream, key, version.next()).await
+    }
+
     /// Forgets the copy that is held.
     pub(super) async fn release(
         &self,
@@ -203,4 +223,26 @@ impl Candidate<'_> {
         .await
         .map(drop)
     }
+}
+
+/// Makes a held version due: it is its turn now, and while it was not, looking at it again may have
+/// been put off.
+pub(super) async fn make_due(
+    connection: &mut AnyConnection,
+    group: QueueGroup,
+    stream: &str,
+    key: &Key,
+    version: Version,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE event_held SET next_try = 0
+         WHERE queue_group = $1 AND stream = $2 AND key = $3 AND version = $4 AND next_try <> 0",
+    )
+    .bind(group.as_str())
+    .bind(stream)
+    .bind(key.as_str())
+    .bind(version.to_sql())
+    .execute(connection)
+    .await
+    .map(drop)
 }

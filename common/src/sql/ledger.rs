@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{Database, moment, nanos};
+use super::{Database, guard, moment, nanos};
 use crate::headers::Headers;
 use crate::metadata::Position;
 use crate::name::{Key, QueueGroup, StreamName};
@@ -40,7 +40,8 @@ pub(crate) struct HeldEvent {
 
 /// Attempts at handling a message, by its position.
 impl GroupLedger {
-    /// Notes that an attempt begins, and yields its number, the first being 1.
+    /// Notes that an attempt begins, or that one has failed which nobody noted at its beginning, and
+    /// yields its number, the first being 1.
     pub(crate) async fn begin_attempt(&self, position: &Position) -> Result<u32, sqlx::Error> {
         let counted: Vec<i64> = sqlx::query_scalar(
             "INSERT INTO event_attempts (queue_group, stream, sequence, stored_at, attempts, tried_at)
@@ -59,11 +60,6 @@ impl GroupLedger {
         .await?;
         let counted = counted.first().copied().unwrap_or_default();
         Ok(u32::try_from(counted).unwrap_or(u32::MAX))
-    }
-
-    /// Notes that an attempt failed which nobody noted at its beginning, and yields its number.
-    pub(crate) async fn record_failure(&self, position: &Position) -> Result<u32, sqlx::Error> {
-        self.begin_attempt(position).await
     }
 
     /// Takes back an attempt that does not count.
@@ -141,26 +137,31 @@ impl GroupLedger {
         rows.iter().map(HeldEvent::read).collect()
     }
 
-    /// Per key the lowest held event, if it is not its turn and it has been held for longer than `older_than`.
+    /// Per key the lowest held event, if it is not its turn, it has been held for longer than
+    /// `older_than` and its next look is due; those held longest first.
     pub(crate) async fn orphans(
         &self,
         older_than: Duration,
+        limit: u32,
     ) -> Result<Vec<HeldEvent>, sqlx::Error> {
         let rows = sqlx::query(select_held!(
-            "h.version > g.version + 1 AND h.held_at <= $3 AND NOT EXISTS (
+            "h.version > g.version + 1 AND h.held_at <= $3 AND h.next_try <= $4 AND NOT EXISTS (
                  SELECT 1 FROM event_held o WHERE o.queue_group = h.queue_group AND o.stream = h.stream
                      AND o.key = h.key AND o.version < h.version AND o.version > g.version)
-             ORDER BY h.held_at"
+             ORDER BY h.held_at LIMIT $5"
         ))
         .bind(self.queue_group.as_str())
         .bind(self.stream.as_str())
         .bind(nanos(ago(older_than)))
+        .bind(nanos(Timestamp::now()))
+        .bind(i64::from(limit))
         .fetch_all(self.database.reader())
         .await?;
         rows.iter().map(HeldEvent::read).collect()
     }
 
-    /// Notes how often the event has failed, and when it is tried next.
+    /// Notes how often the event has failed, and when it is tried or looked at next. That it becomes its
+    /// turn makes it due before.
     pub(crate) async fn postpone_held(
         &self,
         event: &HeldEvent,
@@ -224,14 +225,22 @@ impl GroupLedger {
             "UPDATE event_guard SET version = $1
              WHERE queue_group = $2 AND stream = $3 AND key = $4 AND version = $1 - 1"
         };
+        let mut tx = self.database.begin().await?;
         let moved = sqlx::query(sql)
             .bind(version.to_sql())
             .bind(self.queue_group.as_str())
             .bind(self.stream.as_str())
             .bind(key.as_str())
-            .execute(self.database.writer())
+            .execute(tx.own_connection())
             .await?;
-        Ok(moved.rows_affected() == 1)
+        let moved = moved.rows_affected() == 1;
+        if moved {
+            let (group, stream) = (self.queue_group, self.stream.as_str());
+            let successor = version.next();
+            guard::make_due(tx.own_connection(), group, stream, key, successor).await?;
+        }
+        tx.commit().await?;
+        Ok(moved)
     }
 
     /// Forgets what was applied or tried more than `max_age` ago, and what is held though it was applied.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::de::Error as _;
 use sqlx::any::AnyRow;
@@ -26,7 +27,8 @@ pub(super) struct Waiting {
     version: Option<i64>,
     event_id: String,
     headers: String,
-    payload: String,
+    /// Shared with every try to send it.
+    payload: Bytes,
 }
 
 /// An aggregate's events, which are sent one after the other.
@@ -72,7 +74,7 @@ impl Waiting {
                 .parse()
                 .map_err(|err: uuid::Error| unreadable(&err))?,
             headers: serde_json::from_str(&self.headers).map_err(|err| unreadable(&err))?,
-            payload: self.payload.clone().into(),
+            payload: self.payload.clone(),
         })
     }
 
@@ -90,7 +92,7 @@ impl Waiting {
             version: None,
             event_id: String::new(),
             headers: String::new(),
-            payload: String::new(),
+            payload: Bytes::new(),
         }
     }
 
@@ -105,11 +107,14 @@ impl Waiting {
             version: row.try_get(4)?,
             event_id: row.try_get(5)?,
             headers: row.try_get(6)?,
-            payload: row.try_get(7)?,
+            payload: row.try_get::<String, _>(7)?.into(),
             due: row.try_get::<Option<i64>, _>(8)?.map(moment),
         })
     }
 }
+
+/// How many lanes one statement sets aside.
+const PARKED_AT_ONCE: usize = 100;
 
 const COLUMNS: &str = "position, stream, key, channel, version, event_id, headers, payload, due";
 
@@ -158,29 +163,28 @@ pub(super) async fn len(pool: &AnyPool) -> Result<u64, sqlx::Error> {
 /// Which rows are read next.
 #[derive(Debug)]
 pub(super) struct Page<'p> {
-    /// Rows behind this position.
-    pub(super) after: i64,
     /// At most so many.
     pub(super) limit: usize,
     /// But not these, which are in memory.
-    pub(super) but: &'p [i64],
+    pub(super) but: Vec<i64>,
     /// Nor those of these lanes, which have enough in memory.
     pub(super) but_lanes: &'p [Lane],
     /// Nor those of these streams, which take nothing now.
-    pub(super) but_streams: &'p [&'p str],
+    pub(super) but_streams: &'p [String],
 }
 
-/// Rows that are not parked, in the order of their positions.
+/// The first rows that are not parked, in the order of their positions.
 ///
-/// Asked from the beginning each time: the order of positions is not the order of commits, so no
-/// position is one that everything below has passed.
+/// From the beginning each time, page by page as well: the order of positions is not the order of
+/// commits, so no position is one that everything below has passed. A row may appear in front of
+/// those that were read a moment ago, and with it, behind them, a later row of its key.
 pub(super) async fn read(pool: &AnyPool, page: &Page<'_>) -> Result<Vec<Waiting>, sqlx::Error> {
-    let mut sql = format!("SELECT {COLUMNS} FROM event_outbox WHERE parked = 0 AND position > $1");
+    let mut sql = format!("SELECT {COLUMNS} FROM event_outbox WHERE parked = 0");
     if !page.but.is_empty() {
         // Writing to a string cannot fail.
-        let _ = write!(sql, " AND position NOT IN ({})", list(page.but));
+        let _ = write!(sql, " AND position NOT IN ({})", list(&page.but));
     }
-    let mut parameter = 1;
+    let mut parameter = 0;
     for _ in page.but_lanes {
         let (stream, key) = (parameter + 1, parameter + 2);
         let _ = write!(sql, " AND NOT (stream = ${stream} AND key = ${key})");
@@ -191,14 +195,12 @@ pub(super) async fn read(pool: &AnyPool, page: &Page<'_>) -> Result<Vec<Waiting>
         let _ = write!(sql, " AND stream <> ${parameter}");
     }
     let _ = write!(sql, " ORDER BY position LIMIT {}", page.limit);
-    let mut query = sqlx::query(AssertSqlSafe(sql))
-        .persistent(page.but.is_empty())
-        .bind(page.after);
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(page.but.is_empty());
     for lane in page.but_lanes {
         query = query.bind(lane.stream.as_str()).bind(lane.key.as_str());
     }
     for stream in page.but_streams {
-        query = query.bind(*stream);
+        query = query.bind(stream.as_str());
     }
     let rows = query.fetch_all(pool).await?;
     rows.iter().map(Waiting::read).collect()
@@ -230,21 +232,32 @@ pub(super) async fn remove(pool: &AnyPool, positions: &[i64]) -> Result<(), sqlx
         .map(drop)
 }
 
-/// Sets rows of blocked lanes aside, so that they are not read again and again. Does nothing for
-/// whoever has lost the lease of this epoch.
-pub(super) async fn park(pool: &AnyPool, positions: &[i64], epoch: i64) -> Result<(), sqlx::Error> {
-    let sql = format!(
-        "UPDATE event_outbox SET parked = 1 WHERE position IN ({})
-         AND EXISTS (SELECT 1 FROM event_lease WHERE name = $1 AND epoch = $2)",
-        list(positions)
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .persistent(false)
-        .bind(super::relay::LEASE)
-        .bind(epoch)
-        .execute(pool)
-        .await
-        .map(drop)
+/// Sets the rows of blocked lanes aside, so that they are not read again and again, and says how many
+/// there were. None for whoever has lost the lease of this epoch.
+pub(super) async fn park(pool: &AnyPool, lanes: &[Lane], epoch: i64) -> Result<u64, sqlx::Error> {
+    let mut parked = 0;
+    for lanes in lanes.chunks(PARKED_AT_ONCE) {
+        let mut sql = String::from(
+            "UPDATE event_outbox SET parked = 1 WHERE parked = 0
+             AND EXISTS (SELECT 1 FROM event_lease WHERE name = $1 AND epoch = $2)
+             AND (stream, key) IN (VALUES ",
+        );
+        for nth in 0..lanes.len() {
+            let separator = if nth == 0 { "" } else { ", " };
+            let (stream, key) = (2 * nth + 3, 2 * nth + 4);
+            let _ = write!(sql, "{separator}(${stream}, ${key})");
+        }
+        sql.push(')');
+        let mut query = sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
+            .bind(super::relay::LEASE)
+            .bind(epoch);
+        for lane in lanes {
+            query = query.bind(lane.stream.as_str()).bind(lane.key.as_str());
+        }
+        parked += query.execute(pool).await?.rows_affected();
+    }
+    Ok(parked)
 }
 
 /// Brings the rows of a lane back.
@@ -274,4 +287,23 @@ fn list(positions: &[i64]) -> String {
         let _ = write!(list, "{position}");
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payload_is_not_copied_for_a_try() {
+        let waiting = Waiting {
+            event_id: uuid::Uuid::now_v7().to_string(),
+            headers: "[]".to_owned(),
+            payload: "{}".to_owned().into(),
+            ..Waiting::sample(1, "A", "ann")
+        };
+        let tries = [waiting.outgoing().unwrap(), waiting.outgoing().unwrap()];
+        for sent in tries {
+            assert_eq!(sent.payload.as_ptr(), waiting.payload.as_ptr());
+        }
+    }
 }

@@ -104,7 +104,7 @@ impl<L: TransactionalListener> InTransaction<L> {
         let mut tx = self.database.begin().await?;
         let handled = self.handle_in(&mut tx, event, candidate).await;
         match &handled {
-            Ok(Handled::Done | Handled::Duplicate | Handled::Held) => tx.commit().await?,
+            Ok(Handled::Done { .. } | Handled::Duplicate | Handled::Held) => tx.commit().await?,
             Ok(Handled::AlreadyApplied) => tx.rollback().await?,
             // What went wrong first is what matters. A connection that cannot roll back is closed.
             Err(_) => drop(tx.rollback().await),
@@ -123,29 +123,39 @@ impl<L: TransactionalListener> InTransaction<L> {
             Order::Any => None,
         };
         let mut held = None;
+        let mut successor = false;
         if let Some(version) = version {
             match candidate
-                .take_turn(tx.connection(), L::ORDER, version)
+                .take_turn(tx.own_connection(), L::ORDER, version)
                 .await?
             {
-                Turn::Now { held: false } => (),
-                Turn::Now { held: true } => held = Some(version),
+                Turn::Now {
+                    held: copy,
+                    successor: later,
+                } => {
+                    held = copy.then_some(version);
+                    successor = later;
+                    if successor {
+                        let connection = tx.own_connection();
+                        candidate.make_successor_due(connection, version).await?;
+                    }
+                }
                 Turn::Passed => return Ok(Handled::AlreadyApplied),
                 Turn::Early => {
-                    candidate.hold(tx.connection(), version).await?;
+                    candidate.hold(tx.own_connection(), version).await?;
                     return Ok(Handled::Held);
                 }
             }
         }
-        let applied_before = !candidate.enter_inbox(tx.connection()).await?;
+        let applied_before = !candidate.enter_inbox(tx.own_connection()).await?;
         if let Some(version) = held {
-            candidate.release(tx.connection(), version).await?;
+            candidate.release(tx.own_connection(), version).await?;
         }
         if applied_before {
             return Ok(Handled::Duplicate);
         }
         self.listener.apply(event, tx).await?;
-        Ok(Handled::Done)
+        Ok(Handled::Done { successor })
     }
 }
 

@@ -31,7 +31,22 @@ fn says_unavailable(err: &(dyn DatabaseError + 'static)) -> bool {
     {
         return code.parse().is_ok_and(sqlite_unavailable);
     }
+    #[cfg(feature = "postgres")]
+    if err
+        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+        .is_some_and(|err| is_stale_plan(&code, err.routine()))
+    {
+        return true;
+    }
     postgres_unavailable(&code)
+}
+
+/// Whether a statement that was prepared before a migration of a newer replica yields other columns
+/// since. The state means any feature that is missing, and the message is in the server's language;
+/// the routine is neither.
+#[cfg(any(feature = "postgres", test))]
+fn is_stale_plan(state: &str, routine: Option<&str>) -> bool {
+    state == "0A000" && routine == Some("RevalidateCachedQuery")
 }
 
 /// By the primary result code, the low byte of the extended one (<https://www.sqlite.org/rescode.html>).
@@ -99,6 +114,14 @@ mod tests {
         for state in ["23505", "42P01", "22P02", "57014", "25P02", ""] {
             assert!(!postgres_unavailable(state), "{state}");
         }
+    }
+
+    #[test]
+    fn stale_plan_is_told_apart_from_a_feature_that_is_missing() {
+        assert!(is_stale_plan("0A000", Some("RevalidateCachedQuery")));
+        assert!(!is_stale_plan("0A000", Some("transformSelectStmt")));
+        assert!(!is_stale_plan("0A000", None));
+        assert!(!is_stale_plan("42P01", Some("RevalidateCachedQuery")));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::event::{Event, schema_version};
-use crate::events::TicketCreated;
 use crate::headers::Headers;
 use crate::message::{MAX_SIZE, caused_by};
 use crate::metadata::Metadata;
@@ -174,13 +173,16 @@ async fn headers_of_a_user_travel_and_cannot_command<H: Harness>(harness: &H) {
 }
 
 async fn event_that_is_too_large_is_refused_and_not_stored<H: Harness>(harness: &H) {
-    let large = TicketCreated {
-        title: "x".repeat(MAX_SIZE),
-        ..sample::ticket_created()
-    };
+    let value = "x".repeat(4096);
+    let large = (0..=MAX_SIZE / value.len()).fold(Headers::new(), |headers, nth| {
+        accepted(headers.with(&format!("part-{nth}"), &value))
+    });
 
     let mut publisher = harness.open().await;
-    let refused = publisher.publish(&large).await.err();
+    let refused = publisher
+        .publish_with(&sample::ticket_created(), &large)
+        .await
+        .err();
     harness.close(publisher).await;
 
     assert!(

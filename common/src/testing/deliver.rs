@@ -84,7 +84,7 @@ pub enum Outcome {
 impl From<Verdict> for Outcome {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::Decided(Decision::Ack(Handled::Done)) => Self::Acked,
+            Verdict::Decided(Decision::Ack(Handled::Done { .. })) => Self::Acked,
             Verdict::Decided(Decision::Ack(Handled::Duplicate)) => Self::Duplicate,
             Verdict::Decided(Decision::Ack(Handled::AlreadyApplied)) => Self::AlreadyApplied,
             Verdict::Decided(Decision::Ack(Handled::Held)) => Self::Held,
@@ -271,7 +271,7 @@ mod tests {
             ticket: TicketCreated,
             delivery: Delivery<'_>,
         ) -> Result<Settled, Failure> {
-            match &*ticket.title {
+            match ticket.title.as_str() {
                 "later" => Ok(delivery.retry_after(Duration::from_secs(7))),
                 "never" => Ok(delivery.reject("never")),
                 "fails" => Err(std::io::Error::other("broken").into()),
@@ -294,7 +294,7 @@ mod tests {
 
     fn titled(title: &str) -> TicketCreated {
         TicketCreated {
-            title: title.to_owned(),
+            title: sample::title(title),
             ..sample::ticket_created()
         }
     }

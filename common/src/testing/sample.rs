@@ -6,7 +6,7 @@
 //! use common::events::TicketCreated;
 //! use common::testing::sample;
 //!
-//! let free = TicketCreated { title: "Nothing".to_owned(), ..sample::ticket_created() };
+//! let free = TicketCreated { title: sample::title("Nothing"), ..sample::ticket_created() };
 //! assert_eq!(free.price, sample::cents(2500));
 //! ```
 
@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::events::{
     Cents, ExpirationComplete, OrderCancelled, OrderCompleted, OrderCreated, OrderId, OrderStatus,
     OrderedTicket, PaymentCreated, PaymentId, PaymentRefunded, PricedTicket, TicketCreated,
-    TicketId, TicketUpdated, UserId,
+    TicketId, TicketUpdated, Title, UserId,
 };
 use crate::subjects::Subjects;
 use crate::version::Version;
@@ -124,6 +124,17 @@ pub fn user(name: &str) -> UserId {
     text(name)
 }
 
+/// A title of this text.
+///
+/// # Panics
+///
+/// If it is none: empty, longer than 200 characters, or with control characters.
+#[must_use]
+#[track_caller]
+pub fn title(text: &str) -> Title {
+    self::text(text)
+}
+
 /// What the samples of one story have in common.
 struct Parts {
     ticket: TicketId,
@@ -155,7 +166,7 @@ impl Parts {
         TicketCreated {
             id: self.ticket,
             version: Version::FIRST,
-            title: "Concert, row 12 seat 4".to_owned(),
+            title: title("Concert, row 12 seat 4"),
             price: cents(2500),
             user_id: user("alice"),
         }

@@ -16,7 +16,7 @@ impl Listener for Announce {
 
     async fn on_message(&self, ticket: TicketCreated, delivery: Delivery<'_>) -> Result<Settled, Failure> {
         self.kept.lock().unwrap().push(delivery);
-        Err(Failure::retry(ticket.title))
+        Err(Failure::retry(ticket.title.to_string()))
     }
 }
 

@@ -80,12 +80,30 @@ async fn ticket_can_be_ordered_once_it_was_heard_of() {
 }
 
 #[tokio::test]
+async fn ticket_whose_title_no_database_can_store_is_no_event() {
+    let fixture = Fixture::new().await;
+    let created = sample::ticket_created();
+    let mut payload = serde_json::to_value(&created).unwrap();
+    payload["title"] = "Bal\0cony".into();
+    let envelope = Envelope::of(&created).payload(payload.to_string());
+
+    let outcome = envelope
+        .deliver_to(&on(&fixture.database, AddOnTicketCreated))
+        .await;
+
+    let Outcome::Undecodable { reason } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(reason.contains("control characters"), "{reason}");
+}
+
+#[tokio::test]
 async fn change_of_a_ticket_is_followed_once_its_creation_is_known() {
     let fixture = Fixture::new().await;
     let created = sample::ticket_created();
     let updated = TicketUpdated {
         id: created.id,
-        title: "Balcony".to_owned(),
+        title: sample::title("Balcony"),
         price: sample::cents(900),
         order_id: None,
         ..sample::ticket_updated()

@@ -14,7 +14,7 @@ impl TransactionalListener for NameOnTicketCreated {
     const ORDER: Order = Order::NewestOnly;
 
     async fn apply(&self, ticket: TicketCreated, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        tickets::name(tx, ticket.id, &ticket.title).await?;
+        tickets::name(tx, ticket.id, ticket.title.as_str()).await?;
         Ok(())
     }
 }

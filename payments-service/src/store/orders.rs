@@ -1,9 +1,9 @@
 use common::Tx;
+use common::columns::{number, text};
 use common::events::OrderId;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{Unexpected, decode, moment, number, parsed};
+use super::moment;
 use crate::order::{Order, OrderStatus};
 
 /// What became of an order that was told of.
@@ -89,28 +89,11 @@ pub(crate) async fn close(
 
 fn read(row: &AnyRow) -> Result<Order, sqlx::Error> {
     Ok(Order {
-        id: parsed(row, "id")?,
-        buyer: parsed(row, "user_id")?,
-        ticket: parsed(row, "ticket_id")?,
+        id: text(row, "id")?,
+        buyer: text(row, "user_id")?,
+        ticket: text(row, "ticket_id")?,
         price: number(row, "price")?,
         expires_at: moment(row, "expires_at")?,
-        status: status(row)?,
-    })
-}
-
-fn status(row: &AnyRow) -> Result<OrderStatus, sqlx::Error> {
-    let text: String = row.try_get("status")?;
-    [
-        OrderStatus::Open,
-        OrderStatus::Complete,
-        OrderStatus::Cancelled,
-    ]
-    .into_iter()
-    .find(|status| status.as_str() == text)
-    .ok_or_else(|| {
-        decode(Unexpected {
-            column: "status",
-            value: text,
-        })
+        status: text(row, "status")?,
     })
 }

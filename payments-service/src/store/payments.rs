@@ -1,10 +1,11 @@
 use common::Tx;
+use common::columns::{number, text, value};
 use common::events::{ChargeId, OrderId, PaymentId, RefundId};
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 
-use super::{Unexpected, decode, moment, number, parsed};
+use super::moment;
 use crate::gateway::Attempt;
 use crate::order::{Order, OrderStatus};
 use crate::payment::{Claim, Payment, PaymentState};
@@ -341,8 +342,8 @@ async fn insert(tx: &mut Tx<'_>, payment: &Payment) -> Result<(), sqlx::Error> {
 
 fn read(row: &AnyRow) -> Result<Payment, sqlx::Error> {
     Ok(Payment {
-        id: parsed(row, "id")?,
-        order: parsed(row, "order_id")?,
+        id: text(row, "id")?,
+        order: text(row, "order_id")?,
         amount: number(row, "amount")?,
         attempt: number(row, "attempt")?,
         claim: Claim(row.try_get("claim")?),
@@ -352,20 +353,10 @@ fn read(row: &AnyRow) -> Result<Payment, sqlx::Error> {
 }
 
 fn state(row: &AnyRow) -> Result<PaymentState, sqlx::Error> {
-    let status: String = row.try_get("status")?;
-    let charge = || parsed::<ChargeId>(row, "charge_id");
-    Ok(match status.as_str() {
-        PaymentState::CHARGING => PaymentState::Charging,
-        PaymentState::DECLINED => PaymentState::Declined,
-        PaymentState::LAPSED => PaymentState::Lapsed,
-        PaymentState::CHARGED => PaymentState::Charged(charge()?),
-        PaymentState::REFUND_DUE => PaymentState::RefundDue(charge()?),
-        PaymentState::REFUNDED => PaymentState::Refunded(charge()?),
-        _ => {
-            return Err(decode(Unexpected {
-                column: "status",
-                value: status,
-            }));
-        }
+    let charge = value(row, "charge_id", |id: Option<&str>| {
+        id.map(str::parse).transpose()
+    })?;
+    value(row, "status", |status: &str| {
+        PaymentState::read(status, charge)
     })
 }

@@ -173,13 +173,13 @@ async fn ticket_is_called_what_the_newest_version_says() {
     let ticket = TicketId::new();
     let first = Envelope::of(&TicketCreated {
         id: ticket,
-        title: "first".to_owned(),
+        title: sample::title("first"),
         ..sample::ticket_created()
     });
     let update = |version: u64, title: &str| TicketUpdated {
         id: ticket,
         version: sample::version(version),
-        title: title.to_owned(),
+        title: sample::title(title),
         ..sample::ticket_updated()
     };
     let third = Envelope::of(&update(3, "third"));
@@ -200,7 +200,7 @@ async fn ticket_may_be_named_by_an_update_alone() {
     let created = InTransaction::new(&shop.database, NameOnTicketCreated);
     let updated = InTransaction::new(&shop.database, NameOnTicketUpdated);
     let update = TicketUpdated {
-        title: "newer".to_owned(),
+        title: sample::title("newer"),
         version: sample::version(2),
         ..sample::ticket_updated()
     };

@@ -8,6 +8,7 @@ use common::events::{
     OrderCancelled, OrderCompleted, OrderCreated, OrderId, OrderStatus, OrderedTicket, PaymentId,
     PricedTicket, TicketId, UserId,
 };
+use common::testing::ScratchDatabase;
 use common::{Database, Failure, Health, TransactionalListener, Version};
 use jiff::Timestamp;
 use payments_service::listeners::{
@@ -16,14 +17,11 @@ use payments_service::listeners::{
 use payments_service::{
     Cashier, Clock, MIGRATIONS, PayError, PaymentGateway, SandboxGateway, SandboxLedger, Worker,
 };
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+use sqlx::Row as _;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 /// Long enough that no test waits for it, unless it says so.
 pub(crate) const PATIENT: Duration = Duration::from_mins(10);
-/// The URL of a PostgreSQL server on which these tests may create databases; without it they run on `SQLite`.
-const POSTGRES: &str = "TEST_POSTGRES_URL";
 /// The shortest time there is in the database.
 pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);
 /// How long an order can be paid.
@@ -35,7 +33,7 @@ pub(crate) struct Shop {
     pub(crate) database: Database,
     pub(crate) ledger: SandboxLedger,
     now: Arc<AtomicI64>,
-    url: String,
+    scratch: ScratchDatabase,
     folder: TempDir,
 }
 
@@ -43,15 +41,12 @@ impl Shop {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let url = match std::env::var(POSTGRES) {
-            Ok(server) => create_on(&server).await,
-            Err(_) => format!("sqlite://{}/payments-service.db", folder.path().display()),
-        };
+        let scratch = ScratchDatabase::create().await;
         Self {
-            database: connect(&url).await,
+            database: connect(&scratch).await,
             ledger: open_ledger(&folder).await,
             now: Arc::new(AtomicI64::new(start.as_microsecond())),
-            url,
+            scratch,
             folder,
         }
     }
@@ -92,7 +87,7 @@ impl Shop {
     pub(crate) async fn replica(&self) -> Cashier<SandboxGateway> {
         let ledger = open_ledger(&self.folder).await;
         let gateway = SandboxGateway::new(ledger).clock(self.clock());
-        let database = connect(&self.url).await;
+        let database = connect(&self.scratch).await;
         Cashier::new(&database, gateway, self.clock(), PATIENT)
     }
 
@@ -183,27 +178,8 @@ pub(crate) async fn pay<G: PaymentGateway>(
     cashier.pay(&alice(), order, token.parse().unwrap()).await
 }
 
-async fn connect(url: &str) -> Database {
-    let database = Database::connect(url).await.unwrap();
-    database
-        .migrate("payments-service", MIGRATIONS)
-        .await
-        .unwrap();
-    database
-}
-
-async fn create_on(server: &str) -> String {
-    sqlx::any::install_default_drivers();
-    let name = format!("test_{}", Uuid::now_v7().simple());
-    let mut admin = AnyConnection::connect(&format!("{server}/postgres"))
-        .await
-        .unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut admin)
-        .await
-        .unwrap();
-    admin.close().await.unwrap();
-    format!("{server}/{name}")
+async fn connect(scratch: &ScratchDatabase) -> Database {
+    scratch.open("payments-service", MIGRATIONS).await
 }
 
 async fn open_ledger(folder: &TempDir) -> SandboxLedger {

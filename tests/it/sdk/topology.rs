@@ -492,6 +492,28 @@ async fn group_reads_one_aggregate_in_one_order() {
 }
 
 #[tokio::test]
+async fn group_keeps_the_accounts_of_a_stream_in_one_database() {
+    let nats = TestNats::start().await;
+    let (one, other) = (Ledger::new().await, Ledger::new().await);
+
+    let torn = Replica::begin(nats.client(), |runner| {
+        runner
+            .listen_in(one.database(), Teller::<Deposited, EveryVersion>::content())
+            .listen_in(
+                other.database(),
+                Teller::<Withdrawn, EveryVersion>::content(),
+            )
+    })
+    .end()
+    .await;
+
+    assert!(
+        matches!(torn, Err(RunError::TwoDatabases { .. })),
+        "{torn:?}"
+    );
+}
+
+#[tokio::test]
 async fn server_that_is_too_old_is_refused_by_its_version() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());

@@ -286,7 +286,7 @@ async fn event_of_an_aggregate_that_may_still_come_waits_for_it_and_is_no_dead_l
         updated.id
     );
     system
-        .until_asked("the title is known", &title, &[&updated.title])
+        .until_asked("the title is known", &title, &[updated.title.as_str()])
         .await;
     let order = system.order_that_awaits_payment().await;
     assert_eq!(system.user("bob").pays(order, "tok_visa").await.status, 201);

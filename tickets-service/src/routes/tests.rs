@@ -35,7 +35,7 @@ async fn ticket_is_put_on_sale_and_published() {
     let published = fixture.created().await;
     assert_eq!(published.len(), 1);
     assert_eq!(published[0].id.to_string(), id);
-    assert_eq!(published[0].title, "Concert, row 12");
+    assert_eq!(published[0].title.as_str(), "Concert, row 12");
     assert_eq!(published[0].price, sample::cents(2500));
     assert_eq!(published[0].user_id, sample::user("alice"));
 }

@@ -61,6 +61,108 @@ async fn version_is_published_once_and_a_failed_publish_undoes_the_transaction()
 }
 
 #[tokio::test]
+async fn event_due_later_than_its_stream_keeps_it_is_refused_in_the_transaction() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let event = Reminded {
+        account: "ann".to_owned(),
+    };
+    let days = |days: i64| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+    let mut tx = database.begin().await.unwrap();
+    tx.publish_at(&event, days(30)).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = database.begin().await.unwrap();
+    enter(&mut tx, "ann", 70).await.unwrap();
+    let refused = tx.publish_at(&event, days(31)).await.unwrap_err();
+    let not_committed = tx.commit().await;
+
+    assert!(
+        matches!(&refused, PublishError::DueTooLate { stream, .. } if stream == "REMINDERS"),
+        "{refused:?}"
+    );
+    assert!(not_committed.is_err());
+    assert_eq!(entries(&database, "ann").await, [0; 0]);
+    assert_eq!(database.pending_events().await.unwrap(), 1);
+}
+
+/// Enters `amount`, and then runs into a unique index without looking.
+async fn enter_and_stumble(tx: &mut Tx<'_>, amount: i64) {
+    enter(tx, "ann", amount).await.unwrap();
+    let stumbled = sqlx::query("INSERT INTO once VALUES ('ann')")
+        .execute(tx.connection())
+        .await;
+    assert!(stumbled.is_err(), "the index lets everything in");
+}
+
+#[tokio::test]
+async fn commit_is_an_error_where_a_swallowed_one_has_undone_the_transaction() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let once = &["CREATE TABLE once (account TEXT PRIMARY KEY)"];
+    database.migrate("once", once).await.unwrap();
+    let mut tx = database.begin().await.unwrap();
+    sqlx::query("INSERT INTO once VALUES ('ann')")
+        .execute(tx.connection())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    let mut tx = database.begin().await.unwrap();
+    enter_and_stumble(&mut tx, 1).await;
+    let plain = tx.commit().await;
+    let mut tx = database.begin().await.unwrap();
+    tx.publish(&viewed("ann")).await.unwrap();
+    enter_and_stumble(&mut tx, 2).await;
+    let after_publishing = tx.commit().await;
+    let mut tx = database.begin().await.unwrap();
+    enter_and_stumble(&mut tx, 3).await;
+    let publishing_after = tx.publish(&viewed("ann")).await;
+    let all_of_it = tx.commit().await;
+
+    let pending = database.pending_events().await.unwrap();
+    match database.backend() {
+        // A statement that fails is undone alone.
+        Backend::Sqlite => {
+            plain.unwrap();
+            after_publishing.unwrap();
+            publishing_after.unwrap();
+            all_of_it.unwrap();
+            assert_eq!(entries(&database, "ann").await, [1, 2, 3]);
+            assert_eq!(pending, 2);
+        }
+        Backend::Postgres => {
+            for commit in [plain, after_publishing] {
+                let err = commit.unwrap_err();
+                let code = err
+                    .as_database_error()
+                    .and_then(sqlx::error::DatabaseError::code);
+                assert_eq!(code.as_deref(), Some("25P02"), "{err:?}");
+                assert!(!is_unavailable(&err));
+            }
+            assert!(publishing_after.is_err());
+            assert!(all_of_it.is_err());
+            assert_eq!(entries(&database, "ann").await, [0; 0]);
+            assert_eq!(pending, 0);
+        }
+    }
+    // The connections are as good as new.
+    for _ in 0..20 {
+        let mut tx = database.begin().await.unwrap();
+        enter(&mut tx, "bob", 1).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn clones_are_the_same_database() {
+    let scratch = Scratch::new().await;
+    let (database, other) = (scratch.open().await, scratch.open().await);
+    assert!(database.is_same(&database.clone()));
+    assert!(!database.is_same(&other));
+}
+
+#[tokio::test]
 async fn reader_does_not_write() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
@@ -76,7 +178,7 @@ async fn reader_does_not_write() {
 #[tokio::test]
 async fn two_processes_may_start_together() {
     let scratch = Scratch::new().await;
-    let starting = (0..4).map(|_| Database::connect(&scratch.url));
+    let starting = (0..4).map(|_| Database::connect(scratch.url()));
     for database in futures::future::join_all(starting).await {
         let database = database.unwrap();
         database.ping().await.unwrap();
@@ -109,6 +211,50 @@ async fn newer_migrations_are_left_alone_and_changed_ones_are_refused() {
         "{broken:?}"
     );
     database.migrate("some-service", both).await.unwrap();
+}
+
+/// Selects all columns, whatever they are: what services are not to do.
+async fn all_columns(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT * FROM entries WHERE account = $1")
+        .bind("ann")
+        .fetch_all(tx.connection())
+        .await
+        .map(drop)
+}
+
+#[tokio::test]
+async fn statement_that_a_newer_replica_has_made_stale_is_not_the_fault_of_an_event() {
+    let scratch = Scratch::new().await;
+    let (database, newer) = (scratch.open().await, scratch.open().await);
+    let mut tx = database.begin().await.unwrap();
+    all_columns(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    newer
+        .migrate("newer", &["ALTER TABLE entries ADD COLUMN note TEXT"])
+        .await
+        .unwrap();
+
+    // The connection that has prepared the statement is one of the pool's few.
+    let connections = match database.backend() {
+        Backend::Sqlite => 1,
+        Backend::Postgres => 4,
+    };
+    let mut stale = Ok(());
+    let mut transactions = Vec::new();
+    while stale.is_ok() && transactions.len() < connections {
+        let mut tx = database.begin().await.unwrap();
+        stale = all_columns(&mut tx).await;
+        transactions.push(tx);
+    }
+
+    match database.backend() {
+        // Prepares again by itself.
+        Backend::Sqlite => stale.unwrap(),
+        Backend::Postgres => {
+            let err = stale.unwrap_err();
+            assert!(is_unavailable(&err), "{err:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::outbox::{Lane, Waiting};
+use super::super::outbox::{Lane, Page, Waiting};
 use super::Pace;
 use crate::health::Severity;
 
@@ -15,6 +15,8 @@ const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 32 * 1024 * 1024;
 /// How many events of one lane: a long lane leaves room for others.
 const LANE_DEPTH: usize = 64;
+/// How many rows are read at once.
+pub(super) const PAGE: usize = 64;
 /// How many blocked lanes are tried at once.
 const PROBES: usize = 32;
 
@@ -63,11 +65,11 @@ struct Pause {
 }
 
 /// Where an event that was read belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
     In,
-    /// Its lane is blocked: it is to be set aside.
-    Parked,
+    /// Its lane is blocked, and is to be set aside.
+    Blocked(Lane),
     /// Its lane has enough in memory: it is read again later.
     Left,
 }
@@ -91,17 +93,12 @@ impl Lanes {
         self.loaded.len() < WINDOW && self.bytes < WINDOW_BYTES
     }
 
-    /// The positions in memory behind `after`.
-    pub(super) fn loaded_after(&self, after: i64) -> Vec<i64> {
-        self.loaded.range(after + 1..).copied().collect()
-    }
-
     /// The streams that are left alone now.
-    pub(super) fn paused(&self, now: Instant) -> Vec<&str> {
+    pub(super) fn paused(&self, now: Instant) -> Vec<String> {
         self.paused
             .iter()
             .filter(|(_, pause)| pause.until > now)
-            .map(|(stream, _)| stream.as_str())
+            .map(|(stream, _)| stream.clone())
             .collect()
     }
 
@@ -111,15 +108,20 @@ impl Lanes {
         self.refill = false;
     }
 
-    /// Lanes of which no more is to be read.
-    pub(super) fn crowded(&self) -> &[Lane] {
-        &self.crowded
+    /// What is read next: what is not in memory, of lanes that have room and of streams other than `paused`.
+    pub(super) fn page<'p>(&'p self, paused: &'p [String]) -> Page<'p> {
+        Page {
+            limit: PAGE,
+            but: self.loaded.iter().copied().collect(),
+            but_lanes: &self.crowded,
+            but_streams: paused,
+        }
     }
 
     /// Takes an event that was read.
     pub(super) fn take_in(&mut self, event: Waiting) -> Taken {
         if self.blocked.contains_key(&event.lane) {
-            return Taken::Parked;
+            return Taken::Blocked(event.lane);
         }
         if self.crowded.contains(&event.lane) {
             return Taken::Left;
@@ -194,14 +196,12 @@ impl Lanes {
         }
     }
 
-    /// The server refuses the event for good: its lane is blocked. Yields the positions to set aside.
-    pub(super) fn refused(&mut self, event: &Waiting, reason: String, now: Instant) -> Vec<i64> {
-        let mut park = vec![event.position];
+    /// The server refuses the event for good: its lane is blocked, and is to be set aside.
+    pub(super) fn refused(&mut self, event: &Waiting, reason: String, now: Instant) {
         self.unload(event);
         if let Some(queue) = self.queues.remove(&event.lane) {
-            for behind in queue.waiting {
-                park.push(behind.position);
-                self.unload(&behind);
+            for behind in &queue.waiting {
+                self.unload(behind);
             }
         }
         let blocked = Blocked {
@@ -210,7 +210,6 @@ impl Lanes {
             reason,
         };
         self.blocked.insert(event.lane.clone(), blocked);
-        park
     }
 
     /// The server does not take the event now: its stream is left alone for a while, and what waits
@@ -370,7 +369,7 @@ mod tests {
         lanes.acknowledged(&first);
         assert_eq!(lanes.next().unwrap().position, 2);
         // Acknowledged, but not yet removed.
-        assert_eq!(lanes.loaded_after(0), [1, 2, 3, 4]);
+        assert_eq!(lanes.page(&[]).but, [1, 2, 3, 4]);
     }
 
     #[test]
@@ -379,9 +378,10 @@ mod tests {
         let now = Instant::now();
         let first = lanes.next().unwrap();
 
-        assert_eq!(lanes.refused(&first, "no".to_owned(), now), [1, 2]);
-        assert_eq!(lanes.take_in(Waiting::sample(4, "A", "ann")), Taken::Parked);
-        assert_eq!(lanes.loaded_after(0), [3]);
+        lanes.refused(&first, "no".to_owned(), now);
+        let behind = lanes.take_in(Waiting::sample(4, "A", "ann"));
+        assert_eq!(behind, Taken::Blocked(first.lane.clone()));
+        assert_eq!(lanes.page(&[]).but, [3]);
         assert_eq!(lanes.to_probe(now), []);
         let later = now + Pace::default().blocked;
         assert_eq!(lanes.to_probe(later), [first.lane]);

@@ -7,15 +7,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::outbox::{self, Lane, Page, Waiting};
-use super::lanes::{Lanes, Taken};
+use super::super::outbox::{self, Lane, Waiting};
+use super::lanes::{Lanes, PAGE, Taken};
 use super::lease::Lease;
 use super::{Broker, Office, PART};
 use crate::error::Chain;
 use crate::publisher::{PublishError, Stored};
 
-/// How many rows are read at once.
-const PAGE: usize = 64;
 /// How many events are on their way at once.
 const ON_THE_WAY: usize = 256;
 /// How many rows are removed at once.
@@ -35,8 +33,8 @@ pub(super) struct Shift<'s, 'o, B> {
     remove_at: Option<Instant>,
     /// Lanes whose blocked event has got through.
     unblocked: Vec<Lane>,
-    /// Positions of blocked lanes, not yet set aside.
-    park: Vec<i64>,
+    /// Blocked lanes, not yet set aside.
+    park: Vec<Lane>,
     /// Whether the outbox may have what is not in memory.
     unread: bool,
     poll_at: Instant,
@@ -136,7 +134,7 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
         }
         self.unread |= self.lanes.wants_reading(now);
         if self.unread && self.lanes.has_room() {
-            self.read().await?;
+            self.read(now).await?;
         }
         for lane in self.lanes.to_probe(Instant::now()) {
             match outbox::first_of(self.office.database.reader(), &lane).await? {
@@ -159,29 +157,34 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
     }
 
     /// Reads what is not in memory, until the end or until there is no room.
-    async fn read(&mut self) -> Result<(), sqlx::Error> {
-        let mut after = 0;
+    async fn read(&mut self, now: Instant) -> Result<(), sqlx::Error> {
         self.unread = false;
         self.lanes.begin_reading();
+        // Asked once: a pause that ends meanwhile is noticed later, and all of its rows are read then.
+        let paused = self.lanes.paused(now);
         loop {
             if !self.lanes.has_room() {
                 self.unread = true;
                 break;
             }
-            let page = Page {
-                after,
-                limit: PAGE,
-                but: &self.lanes.loaded_after(after),
-                but_lanes: self.lanes.crowded(),
-                but_streams: &self.lanes.paused(Instant::now()),
-            };
+            let page = self.lanes.page(&paused);
             let events = outbox::read(self.office.database.reader(), &page).await?;
             let last = events.len() < PAGE;
+            let mut blocked = Vec::new();
             for event in events {
-                after = event.position;
-                if self.lanes.take_in(event) == Taken::Parked {
-                    self.park.push(after);
+                if let Taken::Blocked(lane) = self.lanes.take_in(event)
+                    && !blocked.contains(&lane)
+                {
+                    blocked.push(lane);
                 }
+            }
+            // At once, or the next page would bring them again.
+            let writer = self.office.database.writer();
+            if !blocked.is_empty() && outbox::park(writer, &blocked, self.lease.epoch()).await? == 0
+            {
+                // It is another relay's lease, as will be seen when it is renewed.
+                self.unread = true;
+                break;
             }
             if last {
                 break;
@@ -232,8 +235,8 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
             Err(err) => {
                 let subject = event.subject();
                 let reason = format!("{subject}: {}", Chain(&err));
-                let mut park = self.lanes.refused(event, reason, now);
-                self.park.append(&mut park);
+                self.lanes.refused(event, reason, now);
+                self.park.push(event.lane.clone());
             }
         }
     }

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::super::fixture::{Deposited, Reminded, Scratch, deposit, eventually, viewed};
 use super::super::outbox;
+use super::lanes::{Lanes, PAGE};
 use super::*;
 use crate::publisher::Publisher as _;
 
@@ -226,6 +227,86 @@ async fn events_of_a_key_are_sent_in_order_whatever_fails() {
         versions.dedup();
         assert_eq!(versions, range(20), "{key}");
     }
+}
+
+/// Hides a key's rows from a reader, as if they were not committed yet.
+async fn hide(database: &Database, key: &str, hidden: i64) {
+    sqlx::query("UPDATE event_outbox SET parked = $1 WHERE key = $2")
+        .bind(hidden)
+        .bind(key)
+        .execute(database.writer())
+        .await
+        .unwrap();
+}
+
+/// Reads a page, and yields how many rows it had.
+async fn read_page(database: &Database, lanes: &mut Lanes, paused: &[String]) -> usize {
+    let page = lanes.page(paused);
+    let rows = outbox::read(database.reader(), &page).await.unwrap();
+    let len = rows.len();
+    for row in rows {
+        lanes.take_in(row);
+    }
+    len
+}
+
+/// The key's next two versions, as the lanes let them go.
+fn next_two_of(lanes: &mut Lanes, key: &str) -> [u64; 2] {
+    let mut versions = Vec::new();
+    while let Some(event) = lanes.next() {
+        lanes.acknowledged(&event);
+        if event.lane.key == key {
+            let outgoing = event.outgoing().unwrap();
+            versions.push(outgoing.version.unwrap().get());
+        }
+    }
+    versions.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn row_that_appears_in_front_of_what_was_read_goes_before_its_successor() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    publish(&database, "late", [1]).await;
+    hide(&database, "late", 1).await;
+    for key in 0..PAGE {
+        publish(&database, &format!("key{key}"), [1]).await;
+    }
+    let mut lanes = Lanes::new(QUICK);
+    lanes.begin_reading();
+    assert_eq!(read_page(&database, &mut lanes, &[]).await, PAGE);
+
+    // The first transaction of the key commits, and then the second, which has waited for it.
+    hide(&database, "late", 0).await;
+    publish(&database, "late", [2]).await;
+    assert_eq!(read_page(&database, &mut lanes, &[]).await, 2);
+
+    assert_eq!(next_two_of(&mut lanes, "late"), [1, 2]);
+}
+
+#[tokio::test]
+async fn stream_whose_pause_ends_between_two_pages_keeps_its_order() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let mut tx = database.begin().await.unwrap();
+    for nth in 0..=PAGE {
+        let account = format!("key{nth}");
+        let due = Timestamp::now();
+        tx.publish_at(&Reminded { account }, due).await.unwrap();
+        if nth == 0 || nth == PAGE {
+            let version = if nth == 0 { 1 } else { 2 };
+            tx.publish(&deposit("ann", version)).await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    let mut lanes = Lanes::new(QUICK);
+    lanes.begin_reading();
+
+    let paused = ["ACCOUNTS".to_owned()];
+    assert_eq!(read_page(&database, &mut lanes, &paused).await, PAGE);
+    assert_eq!(read_page(&database, &mut lanes, &[]).await, 3);
+
+    assert_eq!(next_two_of(&mut lanes, "ann"), [1, 2]);
 }
 
 #[tokio::test]
@@ -509,14 +590,21 @@ async fn epoch_tells_a_relay_that_slept_that_its_time_is_over() {
     assert!(awake.epoch() > slept.epoch());
     assert!(slept.renew_in().is_zero());
     assert!(!slept.renew(&database).await.unwrap());
-    outbox::park(database.writer(), &[1], slept.epoch())
-        .await
-        .unwrap();
+    let lane = outbox::Lane {
+        stream: "ACCOUNTS".to_owned(),
+        key: "ann".to_owned(),
+    };
+    let park = async |epoch| {
+        let parked = outbox::park(database.writer(), std::slice::from_ref(&lane), epoch);
+        parked.await.unwrap()
+    };
+    assert_eq!(park(slept.epoch()).await, 0);
     let parked: i64 = sqlx::query_scalar("SELECT count(*) FROM event_outbox WHERE parked = 1")
         .fetch_one(database.reader())
         .await
         .unwrap();
     assert_eq!(parked, 0);
+    assert_eq!(park(awake.epoch()).await, 1);
     slept.release(&database).await.unwrap();
     assert!(Lease::take(&database, "a", minute).await.unwrap().is_none());
     awake.release(&database).await.unwrap();

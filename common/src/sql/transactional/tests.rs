@@ -5,6 +5,9 @@ use super::super::fixture::{
 use super::*;
 use crate::failure::FailureKind;
 
+/// Nothing is held behind it.
+const DONE: Handled = Handled::Done { successor: false };
+
 async fn count(database: &Database, table: &'static str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
         .fetch_one(database.reader())
@@ -19,10 +22,10 @@ async fn event_without_a_version_is_applied_once() {
     let listener = InTransaction::new(&database, CountViews);
     let event = incoming(&viewed("ann"), 1);
 
-    assert_eq!(hand(&listener, &event).await.unwrap(), Handled::Done);
+    assert_eq!(hand(&listener, &event).await.unwrap(), DONE);
     assert_eq!(hand(&listener, &event).await.unwrap(), Handled::Duplicate);
     let other = incoming(&viewed("ann"), 2);
-    assert_eq!(hand(&listener, &other).await.unwrap(), Handled::Done);
+    assert_eq!(hand(&listener, &other).await.unwrap(), DONE);
 
     assert_eq!(entries(&database, "ann").await, [1, 1]);
 }
@@ -36,13 +39,14 @@ async fn versions_are_applied_one_after_the_other() {
         .map(|number| incoming(&deposit("ann", number), number))
         .collect();
 
-    assert_eq!(hand(&listener, &events[0]).await.unwrap(), Handled::Done);
+    assert_eq!(hand(&listener, &events[0]).await.unwrap(), DONE);
     assert_eq!(hand(&listener, &events[2]).await.unwrap(), Handled::Held);
     assert_eq!(hand(&listener, &events[2]).await.unwrap(), Handled::Held);
     assert_eq!(count(&database, "event_held").await, 1);
     assert_eq!(count(&database, "event_inbox").await, 1);
-    assert_eq!(hand(&listener, &events[1]).await.unwrap(), Handled::Done);
-    assert_eq!(hand(&listener, &events[2]).await.unwrap(), Handled::Done);
+    let followed = Handled::Done { successor: true };
+    assert_eq!(hand(&listener, &events[1]).await.unwrap(), followed);
+    assert_eq!(hand(&listener, &events[2]).await.unwrap(), DONE);
     for event in &events {
         assert_eq!(
             hand(&listener, event).await.unwrap(),
@@ -63,7 +67,7 @@ async fn key_does_not_wait_for_another() {
     let early = incoming(&deposit("ann", 2), 1);
     assert_eq!(hand(&listener, &early).await.unwrap(), Handled::Held);
     let first = incoming(&deposit("bob", 1), 2);
-    assert_eq!(hand(&listener, &first).await.unwrap(), Handled::Done);
+    assert_eq!(hand(&listener, &first).await.unwrap(), DONE);
 }
 
 #[tokio::test]
@@ -73,9 +77,9 @@ async fn newest_version_is_applied_over_a_gap_and_an_older_one_is_passed_over() 
     let listener = InTransaction::new(&database, Newest);
 
     for (number, handled) in [
-        (2, Handled::Done),
+        (2, DONE),
         (1, Handled::AlreadyApplied),
-        (5, Handled::Done),
+        (5, DONE),
         (5, Handled::AlreadyApplied),
         (4, Handled::AlreadyApplied),
     ] {
@@ -99,7 +103,7 @@ async fn failure_leaves_no_trace() {
     assert_eq!(count(&database, "event_inbox").await, 0);
 
     let listener = InTransaction::new(&database, Book);
-    assert_eq!(hand(&listener, &event).await.unwrap(), Handled::Done);
+    assert_eq!(hand(&listener, &event).await.unwrap(), DONE);
 }
 
 #[test]
