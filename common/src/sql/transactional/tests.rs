@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use super::super::fixture::{
-    BANK, Book, CountViews, Newest, Scratch, Viewed, WriteAndFail, deposit, entries, hand,
-    incoming, viewed,
+    BANK, Book, CountViews, Deposited, Newest, Scratch, Viewed, WriteAndFail, deposit, enter,
+    entries, hand, incoming, viewed,
 };
 use super::*;
 use crate::failure::FailureKind;
+use crate::message::Incoming;
 
 /// Nothing is held behind it.
 const DONE: Handled = Handled::Done { successor: false };
@@ -123,4 +126,53 @@ fn handler_says_how_long_it_may_take() {
 
     assert_eq!(InTransaction::<Slow>::DEADLINE, Slow::DEADLINE);
     assert_eq!(InTransaction::<Book>::DEADLINE, Duration::from_mins(5));
+}
+
+/// Books deposits as they come.
+struct AnyOrder;
+
+impl TransactionalListener for AnyOrder {
+    type Event = Deposited;
+
+    const QUEUE_GROUP: QueueGroup = BANK;
+    const ORDER: Order = Order::Any;
+
+    async fn apply(&self, event: Deposited, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        enter(tx, &event.account, event.amount).await
+    }
+}
+
+/// What the guard of one stream cannot know, and why an event that it lets through has an inbox row too.
+#[tokio::test]
+async fn event_that_was_applied_in_order_is_known_without_the_guard() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let event = incoming(&deposit("ann", 1), 1);
+    let book = InTransaction::new(&database, Book);
+    assert_eq!(hand(&book, &event).await.unwrap(), DONE);
+
+    let unordered = InTransaction::new(&database, AnyOrder);
+    let again = hand(&unordered, &event).await.unwrap();
+
+    assert_eq!(again, Handled::Duplicate);
+    assert_eq!(entries(&database, "ann").await, [10]);
+}
+
+#[tokio::test]
+async fn id_that_comes_under_a_second_version_is_not_applied_and_leaves_no_gap() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let book = InTransaction::new(&database, Book);
+    let first = incoming(&deposit("ann", 1), 1);
+    let second = Incoming {
+        metadata: Arc::clone(&first.metadata),
+        ..incoming(&deposit("ann", 2), 2)
+    };
+    let third = incoming(&deposit("ann", 3), 3);
+
+    assert_eq!(hand(&book, &first).await.unwrap(), DONE);
+    assert_eq!(hand(&book, &second).await.unwrap(), Handled::Duplicate);
+    assert_eq!(hand(&book, &third).await.unwrap(), DONE);
+
+    assert_eq!(entries(&database, "ann").await, [10, 30]);
 }
