@@ -49,10 +49,13 @@ pub(crate) async fn sweep(database: Database, stop: impl Future<Output = ()> + S
             () = &mut stop => return,
             _ = rounds.tick() => (),
         }
-        match cancel_overdue(&database, Timestamp::now()).await {
-            Ok(0) => (),
-            // There may be more than one search finds.
-            Ok(_) => rounds.reset_immediately(),
+        let cancelled = tokio::select! {
+            biased;
+            () = &mut stop => return,
+            cancelled = cancel_overdue(&database, Timestamp::now()) => cancelled,
+        };
+        match cancelled {
+            Ok(cancelled) => tracing::debug!(cancelled, "looked for overdue orders"),
             Err(failure) => {
                 let error = Chain(failure.source());
                 tracing::warn!(%error, "overdue orders stay for another round");
@@ -64,27 +67,46 @@ pub(crate) async fn sweep(database: Database, stop: impl Future<Output = ()> + S
 /// Cancels the orders that were due half a minute ago, each in a transaction of its own, and says how many
 /// it has. One that cannot be cancelled holds up no other; a database that is away ends the search.
 async fn cancel_overdue(database: &Database, now: Timestamp) -> Result<usize, Failure> {
-    let mut cancelled = 0;
-    for order in store::overdue(database, now - GRACE).await? {
-        match expire(database, order, now).await.map_err(Failure::from) {
-            Ok(Cancellation::Cancelled(_)) => {
-                tracing::info!(%order, "overdue order cancelled");
-                cancelled += 1;
-            }
-            Ok(
-                Cancellation::AlreadyCancelled
-                | Cancellation::Complete
-                | Cancellation::NotYetDue
-                | Cancellation::NoSuchOrder,
-            ) => tracing::debug!(%order, "overdue order was settled meanwhile"),
-            Err(failure) if failure.kind() == FailureKind::Unavailable => return Err(failure),
-            Err(failure) => {
-                let error = Chain(failure.source());
-                tracing::warn!(%order, %error, "overdue order could not be cancelled");
-            }
+    let (mut cancelled, mut after) = (0, None);
+    loop {
+        let page = store::overdue(database, now - GRACE, after).await?;
+        let Some(&last) = page.last() else {
+            return Ok(cancelled);
+        };
+        after = Some(last);
+        for order in page {
+            cancelled += usize::from(cancel_if_overdue(database, order.id, now).await?);
         }
     }
-    Ok(cancelled)
+}
+
+/// Whether it was cancelled now.
+async fn cancel_if_overdue(
+    database: &Database,
+    order: OrderId,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    match expire(database, order, now).await.map_err(Failure::from) {
+        Ok(Cancellation::Cancelled(_)) => {
+            tracing::info!(%order, "overdue order cancelled");
+            Ok(true)
+        }
+        Ok(
+            Cancellation::AlreadyCancelled
+            | Cancellation::Complete
+            | Cancellation::NotYetDue
+            | Cancellation::NoSuchOrder,
+        ) => {
+            tracing::debug!(%order, "overdue order was settled meanwhile");
+            Ok(false)
+        }
+        Err(failure) if failure.kind() == FailureKind::Unavailable => Err(failure),
+        Err(failure) => {
+            let error = Chain(failure.source());
+            tracing::warn!(%order, %error, "overdue order could not be cancelled");
+            Ok(false)
+        }
+    }
 }
 
 async fn expire(

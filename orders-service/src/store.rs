@@ -139,20 +139,38 @@ pub(crate) async fn of_buyer(
     .collect()
 }
 
-/// Orders that expired at or before the moment and are neither paid nor cancelled, those that wait longest first.
+/// An order whose time is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Overdue {
+    pub(crate) id: OrderId,
+    /// In milliseconds since 1970.
+    expires_at: i64,
+}
+
+/// A hundred orders behind `after` that expired at or before the moment and are neither paid nor
+/// cancelled, those that wait longest first.
 pub(crate) async fn overdue(
     database: &Database,
     moment: Timestamp,
-) -> Result<Vec<OrderId>, sqlx::Error> {
+    after: Option<Overdue>,
+) -> Result<Vec<Overdue>, sqlx::Error> {
     sqlx::query(
-        "SELECT id FROM orders WHERE status IN ('created', 'awaiting:payment') AND expires_at <= $1
-         ORDER BY expires_at LIMIT 100",
+        "SELECT id, expires_at FROM orders
+         WHERE status IN ('created', 'awaiting:payment') AND expires_at <= $1 AND (expires_at, id) > ($2, $3)
+         ORDER BY expires_at, id LIMIT 100",
     )
     .bind(moment.as_millisecond())
+    .bind(after.map_or(i64::MIN, |after| after.expires_at))
+    .bind(after.map_or_else(String::new, |after| after.id.to_string()))
     .fetch_all(database.reader())
     .await?
     .iter()
-    .map(|row| text(row, "id"))
+    .map(|row| {
+        Ok(Overdue {
+            id: text(row, "id")?,
+            expires_at: row.try_get("expires_at")?,
+        })
+    })
     .collect()
 }
 

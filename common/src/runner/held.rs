@@ -120,8 +120,7 @@ impl Worker {
     /// Leaves the event as it was, for a while, so that a sweep comes to those behind it.
     async fn leave(&self, ledger: &GroupLedger, held: &HeldEvent, time: Duration) -> Progress {
         let next_try = Timestamp::now() + time;
-        let left = ledger.postpone_held(held, held.attempts, next_try).await;
-        if let Err(err) = left {
+        if let Err(err) = ledger.leave_held(held, next_try).await {
             tracing::debug!(error = %Chain(&err), "held event is tried again sooner, or counted once more");
         }
         Progress::Stuck
@@ -129,17 +128,19 @@ impl Worker {
 
     /// Applies an event whose turn came when nobody was there, or whose next try is due. It is
     /// counted before it starts, so that a handler that kills its process is counted too.
-    async fn retry_held(&self, ledger: &GroupLedger, held: &HeldEvent) -> Result<Progress, String> {
+    async fn retry_held(&self, ledger: &GroupLedger, held: HeldEvent) -> Result<Progress, String> {
         let max_attempts = self.policy.max_attempts().get();
         if held.attempts >= max_attempts {
             let reason = USED_UP.to_owned();
-            self.bury_held(ledger, held, Kind::Exhausted, reason, max_attempts)
+            self.bury_held(ledger, &held, Kind::Exhausted, reason, max_attempts)
                 .await;
             return Ok(Progress::Stuck);
         }
-        let claimed_until = Timestamp::now() + CLAIM;
-        counted(ledger.postpone_held(held, held.attempts + 1, claimed_until)).await?;
-        Ok(self.apply(ledger, held).await)
+        let until = Timestamp::now() + CLAIM;
+        match counted(ledger.claim_held(held, until)).await? {
+            Some(held) => Ok(self.apply(ledger, &held).await),
+            None => Ok(Progress::Stuck),
+        }
     }
 
     async fn bury_held(
@@ -215,8 +216,9 @@ impl Worker {
             if self.stop.is_cancelled() {
                 return Ok(());
             }
-            if self.retry_held(ledger, &held).await? == Progress::Applied {
-                self.release(&held.key).await;
+            let key = held.key.clone();
+            if self.retry_held(ledger, held).await? == Progress::Applied {
+                self.release(&key).await;
             }
         }
         for held in counted(ledger.orphans(PATIENCE, BATCH)).await? {

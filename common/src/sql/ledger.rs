@@ -36,6 +36,8 @@ pub(crate) struct HeldEvent {
     /// Attempts that failed since it is held.
     pub(crate) attempts: u32,
     pub(crate) held_at: Timestamp,
+    /// When it is tried or looked at again.
+    pub(crate) next_try: Timestamp,
 }
 
 /// Attempts at handling a message, by its position.
@@ -98,7 +100,7 @@ macro_rules! select_held {
     ($conditions:literal) => {
         concat!(
             "SELECT h.channel, h.key, h.version, h.headers, h.payload, h.stream, h.sequence, h.stored_at,
-                 h.attempts, h.held_at
+                 h.attempts, h.held_at, h.next_try
              FROM event_held h JOIN event_guard g
                  ON g.queue_group = h.queue_group AND g.stream = h.stream AND g.key = h.key
              WHERE h.queue_group = $1 AND h.stream = $2 AND ",
@@ -160,8 +162,53 @@ impl GroupLedger {
         rows.iter().map(HeldEvent::read).collect()
     }
 
-    /// Notes how often the event has failed, and when it is tried or looked at next. That it becomes its
-    /// turn makes it due before.
+    /// Counts an attempt at the event before it starts, and has the event for itself `until` then.
+    /// `None`: somebody else has it.
+    pub(crate) async fn claim_held(
+        &self,
+        event: HeldEvent,
+        until: Timestamp,
+    ) -> Result<Option<HeldEvent>, sqlx::Error> {
+        let claimed = self.update_held(&event, event.attempts + 1, until).await?;
+        let next_try = until;
+        Ok(claimed.then_some(HeldEvent { next_try, ..event }))
+    }
+
+    /// Gives the event back uncounted, to be tried or looked at then: unless it became due meanwhile.
+    pub(crate) async fn leave_held(
+        &self,
+        event: &HeldEvent,
+        next_try: Timestamp,
+    ) -> Result<(), sqlx::Error> {
+        self.update_held(event, event.attempts, next_try)
+            .await
+            .map(drop)
+    }
+
+    /// Whether the event was still as it was read.
+    async fn update_held(
+        &self,
+        event: &HeldEvent,
+        attempts: u32,
+        next_try: Timestamp,
+    ) -> Result<bool, sqlx::Error> {
+        let updated = sqlx::query(
+            "UPDATE event_held SET attempts = $1, next_try = $2
+             WHERE queue_group = $3 AND stream = $4 AND key = $5 AND version = $6 AND next_try = $7",
+        )
+        .bind(i64::from(attempts))
+        .bind(nanos(next_try))
+        .bind(self.queue_group.as_str())
+        .bind(self.stream.as_str())
+        .bind(event.key.as_str())
+        .bind(event.version.to_sql())
+        .bind(nanos(event.next_try))
+        .execute(self.database.writer())
+        .await?;
+        Ok(updated.rows_affected() == 1)
+    }
+
+    /// Notes how often the event has failed, and when it is tried next.
     pub(crate) async fn postpone_held(
         &self,
         event: &HeldEvent,
@@ -316,6 +363,7 @@ impl HeldEvent {
             },
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             held_at: moment(row.try_get(9)?),
+            next_try: moment(row.try_get(10)?),
         })
     }
 }

@@ -5,6 +5,8 @@ use sqlx::{AnyConnection, Transaction};
 use tokio::sync::watch;
 
 use super::{Backend, outbox};
+#[cfg(feature = "postgres")]
+use crate::error::Chain;
 use crate::event::Event;
 use crate::headers::Headers;
 use crate::message::Outgoing;
@@ -50,6 +52,18 @@ impl<'t> Tx<'t> {
             committed,
             published: Published::Nothing,
             unchecked: false,
+        }
+    }
+
+    /// Ends the transaction with its connection. PostgreSQL refuses a stale statement each time, and
+    /// through `sqlx::Any` a connection cannot be told to prepare its statements anew.
+    #[cfg(feature = "postgres")]
+    pub(super) async fn end_connection(mut self) {
+        let end = "ROLLBACK; SELECT pg_terminate_backend(pg_backend_pid())";
+        let ended = sqlx::raw_sql(end).execute(&mut *self.inner).await;
+        if let Err(err) = ended {
+            // As it should be: whoever is terminated does not answer.
+            tracing::debug!(error = %Chain(&err), "connection with a stale statement ended");
         }
     }
 

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use super::guard::{Candidate, Turn};
+#[cfg(feature = "postgres")]
+use super::unavailable::has_stale_statement;
 use super::{Database, Tx};
 use crate::event::{Event, version_of};
 use crate::failure::Failure;
@@ -106,6 +108,8 @@ impl<L: TransactionalListener> InTransaction<L> {
         match &handled {
             Ok(Handled::Done { .. } | Handled::Duplicate | Handled::Held) => tx.commit().await?,
             Ok(Handled::AlreadyApplied) => tx.rollback().await?,
+            #[cfg(feature = "postgres")]
+            Err(failure) if has_stale_statement(failure.source()) => tx.end_connection().await,
             // What went wrong first is what matters. A connection that cannot roll back is closed.
             Err(_) => drop(tx.rollback().await),
         }

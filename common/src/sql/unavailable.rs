@@ -1,9 +1,14 @@
+#[cfg(feature = "postgres")]
+use std::error::Error;
+#[cfg(feature = "postgres")]
+use std::iter;
+
 use sqlx::error::DatabaseError;
 
 /// Whether the error says that the database is out of reach, locked, full or broken: nothing that one event is to blame for.
 ///
-/// A deadlock and a serialization failure count as well: the same event succeeds when it is run
-/// again, so they must not use up its attempts.
+/// A deadlock, a serialization failure and a stale statement count as well: the same event succeeds
+/// when it is run again, so they must not use up its attempts.
 pub(crate) fn is_unavailable(err: &sqlx::Error) -> bool {
     match err {
         sqlx::Error::Database(err) => says_unavailable(&**err),
@@ -20,6 +25,22 @@ pub(crate) fn is_unavailable(err: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the cause of the failure is a statement that its connection has prepared before a
+/// migration, and goes on to refuse.
+#[cfg(feature = "postgres")]
+pub(super) fn has_stale_statement(failure: &(dyn Error + 'static)) -> bool {
+    iter::successors(Some(failure), |err| (*err).source())
+        .filter_map(|err| err.downcast_ref::<sqlx::Error>())
+        .filter_map(sqlx::Error::as_database_error)
+        .any(is_stale)
+}
+
+#[cfg(feature = "postgres")]
+fn is_stale(err: &(dyn DatabaseError + 'static)) -> bool {
+    let postgres = err.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    postgres.is_some_and(|err| is_stale_plan(err.code(), err.routine()))
+}
+
 fn says_unavailable(err: &(dyn DatabaseError + 'static)) -> bool {
     let Some(code) = err.code() else {
         return false;
@@ -32,10 +53,7 @@ fn says_unavailable(err: &(dyn DatabaseError + 'static)) -> bool {
         return code.parse().is_ok_and(sqlite_unavailable);
     }
     #[cfg(feature = "postgres")]
-    if err
-        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-        .is_some_and(|err| is_stale_plan(&code, err.routine()))
-    {
+    if is_stale(err) {
         return true;
     }
     postgres_unavailable(&code)

@@ -102,6 +102,8 @@ pub(crate) struct StreamState {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ConsumerInfo {
     pub(crate) config: Config,
+    /// When it was created: what tells it from an earlier one of its name.
+    pub(crate) created: String,
     pub(crate) delivered: SequencePair,
     pub(crate) ack_floor: SequencePair,
     pub(crate) num_ack_pending: u64,

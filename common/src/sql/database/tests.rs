@@ -1,9 +1,10 @@
 use super::super::fixture::{
-    Book, Reminded, Scratch, deposit, enter, entries, eventually, hand, incoming, viewed,
+    BANK, Book, Reminded, Scratch, Viewed, deposit, enter, entries, eventually, hand, incoming,
+    viewed,
 };
-use super::super::{InTransaction, is_unavailable};
+use super::super::{InTransaction, TransactionalListener, is_unavailable};
 use super::*;
-use crate::failure::FailureKind;
+use crate::failure::{Failure, FailureKind};
 use crate::publisher::{PublishError, Publisher as _};
 
 #[tokio::test]
@@ -213,6 +214,14 @@ async fn newer_migrations_are_left_alone_and_changed_ones_are_refused() {
     database.migrate("some-service", both).await.unwrap();
 }
 
+/// How many connections write.
+fn connections(database: &Database) -> usize {
+    match database.backend() {
+        Backend::Sqlite => 1,
+        Backend::Postgres => 16,
+    }
+}
+
 /// Selects all columns, whatever they are: what services are not to do.
 async fn all_columns(tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT * FROM entries WHERE account = $1")
@@ -234,11 +243,7 @@ async fn statement_that_a_newer_replica_has_made_stale_is_not_the_fault_of_an_ev
         .await
         .unwrap();
 
-    // The connection that has prepared the statement is one of the pool's few.
-    let connections = match database.backend() {
-        Backend::Sqlite => 1,
-        Backend::Postgres => 4,
-    };
+    let connections = connections(&database);
     let mut stale = Ok(());
     let mut transactions = Vec::new();
     while stale.is_ok() && transactions.len() < connections {
@@ -254,6 +259,48 @@ async fn statement_that_a_newer_replica_has_made_stale_is_not_the_fault_of_an_ev
             let err = stale.unwrap_err();
             assert!(is_unavailable(&err), "{err:?}");
         }
+    }
+}
+
+/// A listener that selects all columns.
+struct Careless;
+
+impl TransactionalListener for Careless {
+    type Event = Viewed;
+
+    const QUEUE_GROUP: QueueGroup = BANK;
+
+    async fn apply(&self, _: Viewed, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        Ok(all_columns(tx).await?)
+    }
+}
+
+#[tokio::test]
+async fn connections_with_a_stale_statement_are_well_again_after_one_try_each() {
+    let scratch = Scratch::new().await;
+    let (database, newer) = (scratch.open().await, scratch.open().await);
+    let connections = connections(&database);
+    let mut transactions = Vec::new();
+    for _ in 0..connections {
+        let mut tx = database.begin().await.unwrap();
+        all_columns(&mut tx).await.unwrap();
+        transactions.push(tx);
+    }
+    for tx in transactions {
+        tx.commit().await.unwrap();
+    }
+    newer
+        .migrate("newer", &["ALTER TABLE entries ADD COLUMN note TEXT"])
+        .await
+        .unwrap();
+
+    let listener = InTransaction::new(&database, Careless);
+    let event = incoming(&viewed("ann"), 1);
+    let mut failures = 0;
+    while let Err(failure) = hand(&listener, &event).await {
+        assert_eq!(failure.kind(), FailureKind::Unavailable);
+        failures += 1;
+        assert!(failures <= connections, "a connection fails twice");
     }
 }
 

@@ -149,6 +149,31 @@ async fn held_event_is_tried_again_when_it_is_due() {
 }
 
 #[tokio::test]
+async fn due_event_is_claimed_once_and_left_as_it_was() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    for number in [2, 1] {
+        let event = incoming(&deposit("ann", number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+    let seen = ledger.due_held(10).await.unwrap().remove(0);
+    let until = Timestamp::now() + Duration::from_mins(1);
+
+    let claimed = ledger.claim_held(seen.clone(), until).await.unwrap();
+    let second = ledger.claim_held(seen.clone(), until).await.unwrap();
+
+    let claimed = claimed.unwrap();
+    assert_eq!(second, None, "it is somebody's");
+    assert_eq!(ledger.due_held(10).await.unwrap(), []);
+    ledger.leave_held(&seen, until).await.unwrap();
+    assert_eq!(ledger.due_held(10).await.unwrap(), [], "it was not theirs");
+    ledger.leave_held(&claimed, Timestamp::now()).await.unwrap();
+    let due = ledger.due_held(10).await.unwrap().remove(0);
+    assert_eq!(due.attempts, 0, "it was not tried");
+}
+
+#[tokio::test]
 async fn dead_lettered_version_is_redriven_though_its_id_is_the_same() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
@@ -248,7 +273,7 @@ async fn orphan_that_was_looked_at_lets_others_pass_and_is_due_when_its_turn_com
             panic!("{found:?}");
         };
         let later = Timestamp::now() + Duration::from_hours(1);
-        ledger.postpone_held(orphan, 0, later).await.unwrap();
+        ledger.leave_held(orphan, later).await.unwrap();
         orphan.key.as_str().to_owned()
     };
 
