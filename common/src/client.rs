@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
@@ -108,6 +108,34 @@ fn reconnect_delay(attempt: usize) -> Duration {
     full / 2 + jitter(full / 2)
 }
 
+/// Connects anew, for as long as somebody has the client.
+async fn rebuild(shared: &Weak<Shared>, generation: u64) {
+    let mut attempt = 0;
+    while let Some(shared) = shared.upgrade() {
+        let health = &shared.health;
+        health.report(
+            "nats",
+            Severity::NotReady,
+            "connection task died; rebuilding it",
+        );
+        match connect(&shared.config, &shared.signals, health).await {
+            Ok(nats) => {
+                health.clear("nats");
+                let current = shared.current.write();
+                *current.unwrap_or_else(PoisonError::into_inner) =
+                    Arc::new(Connection { nats, generation });
+                return;
+            }
+            Err(err) => {
+                tracing::warn!(error = %crate::Chain(&err), "connection not rebuilt yet");
+            }
+        }
+        drop(shared);
+        tokio::time::sleep(reconnect_delay(attempt)).await; // back-off between attempts
+        attempt += 1;
+    }
+}
+
 impl Client {
     /// What keeps this process from being ready: the connection's own troubles, and those of every
     /// runner and relay that uses it.
@@ -162,41 +190,14 @@ impl Client {
         if !dead {
             return false;
         }
-        let client = self.clone();
+        let shared = Arc::downgrade(&self.shared);
         let generation = seen.generation + 1;
         let rebuilt = tokio::spawn(async move {
-            client.rebuild(generation).await;
+            rebuild(&shared, generation).await;
             drop(rebuilding);
         });
         // It panics in no case; and if it did, the next one to see the dead connection tries again.
         rebuilt.await.is_ok()
-    }
-
-    async fn rebuild(&self, generation: u64) {
-        let health = &self.shared.health;
-        health.report(
-            "nats",
-            Severity::NotReady,
-            "connection task died; rebuilding it",
-        );
-        let mut attempt = 0;
-        let nats = loop {
-            match connect(&self.shared.config, &self.shared.signals, health).await {
-                Ok(nats) => break nats,
-                Err(err) => {
-                    tracing::warn!(error = %crate::Chain(&err), "connection not rebuilt yet");
-                    tokio::time::sleep(reconnect_delay(attempt)).await; // back-off between attempts
-                    attempt += 1;
-                }
-            }
-        };
-        health.clear("nats");
-        let mut current = self
-            .shared
-            .current
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(Connection { nats, generation });
     }
 
     /// One request, one answer, within 5 s. A denied subject and a lost connection are said at once, not when the

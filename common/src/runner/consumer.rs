@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Subject;
+use async_nats::{Message, Subject};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{
     Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout, timeout_at,
@@ -13,7 +13,7 @@ use super::lanes::Lanes;
 use super::poison;
 use super::pull::{Pull, Pulled};
 use super::received::Received;
-use super::worker::{Outcome, Worker};
+use super::worker::{Outcome, SAY_WITHIN, Worker};
 use crate::error::Chain;
 use crate::health::Severity;
 use crate::jitter::jitter;
@@ -63,7 +63,8 @@ struct Job {
 
 /// How a session with the consumer ended.
 enum End {
-    Stopped,
+    /// With what was on its way.
+    Stopped(Vec<Message>),
     Lost(String),
 }
 
@@ -89,11 +90,15 @@ impl Consumer {
             last_acked: None,
         };
         let mut lost = 0_u32;
+        let mut on_the_way = Vec::new();
         while let Some((pull, lease)) = self.bind_while_working(&mut lost, &mut held).await {
             held.lease = lease;
             let began = Instant::now();
             match self.session(pull, &mut held).await {
-                End::Stopped => break,
+                End::Stopped(messages) => {
+                    on_the_way = messages;
+                    break;
+                }
                 End::Lost(reason) => {
                     tracing::info!(part = self.part(), reason, "binding anew");
                     if began.elapsed() > LOSSES_WITHIN {
@@ -103,7 +108,7 @@ impl Consumer {
             }
         }
         let end = Instant::now() + self.drain + LAST_WORDS;
-        if timeout_at(end, self.drain(held)).await.is_err() {
+        if timeout_at(end, self.drain(held, on_the_way)).await.is_err() {
             tracing::warn!(
                 part = self.part(),
                 "NATS is out of reach at the end; what was not settled comes again"
@@ -208,21 +213,16 @@ impl Consumer {
             if *unavailable.borrow_and_update() == 0 {
                 held.start(worker);
                 let room = capacity.saturating_sub(held.leases.len());
-                if let Err(err) = pull.top_up(room, capacity / 4).await {
-                    break Chain(&err).to_string();
+                match timeout(SAY_WITHIN, pull.top_up(room, capacity / 4)).await {
+                    Ok(Ok(())) => (),
+                    Ok(Err(err)) => break Chain(&err).to_string(),
+                    Err(_) => break "the connection's queue is full".to_owned(),
                 }
             }
             let patience = pull.patience_ends();
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => {
-                    for message in pull.close().await {
-                        if let Some(received) = held.sort_out(message, worker).await {
-                            worker.hand_over(&received).await;
-                        }
-                    }
-                    return End::Stopped;
-                }
+                () = self.stop.cancelled() => return End::Stopped(pull.close().await),
                 _ = renew.tick() => held.renew(worker).await,
                 Some(job) = held.jobs.join_next() => held.finished(job),
                 pulled = pull.next() => match pulled {
@@ -249,9 +249,14 @@ impl Consumer {
     }
 
     /// Hands back what has not started, lets finish what has, and makes sure of the acknowledgements.
-    async fn drain(&self, mut held: Held) {
+    async fn drain(&self, mut held: Held, on_the_way: Vec<Message>) {
         let worker = &self.worker;
         let deadline = Instant::now() + self.drain;
+        for message in on_the_way {
+            if let Some(received) = held.sort_out(message, worker).await {
+                worker.hand_over(&received).await;
+            }
+        }
         for received in held.lanes.take_unstarted() {
             held.leases.remove(&received.position.place());
             worker.hand_over(&received).await;
@@ -302,7 +307,7 @@ impl Held {
     }
 
     /// Takes a message in. It is started by the session, unless something is unavailable.
-    async fn accept(&mut self, message: async_nats::Message, worker: &Worker) {
+    async fn accept(&mut self, message: Message, worker: &Worker) {
         if let Some(received) = self.sort_out(message, worker).await {
             let place = received.position.place();
             self.leases.insert(place, received.reply.clone());
@@ -311,11 +316,7 @@ impl Held {
     }
 
     /// Reads a delivery. `None`: it is none, or of a message that is here or was acknowledged.
-    async fn sort_out(
-        &mut self,
-        message: async_nats::Message,
-        worker: &Worker,
-    ) -> Option<Received> {
+    async fn sort_out(&mut self, message: Message, worker: &Worker) -> Option<Received> {
         let Some(received) = Received::read(message) else {
             tracing::warn!("message is no delivery of a consumer");
             return None;

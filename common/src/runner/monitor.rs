@@ -68,11 +68,12 @@ async fn look(worker: &Worker, settled: &mut Settled) -> Result<(), String> {
         let message = format!(
             "events after {floor} are unacknowledged and the stream begins at {first}: some may have aged out unread{doubt}"
         );
+        // The doubt stays until an event of the group's own is acknowledged.
         health.report(&part, severity, message);
     } else {
         health.clear(&part);
+        settled.note(last, waits);
     }
-    settled.note(last, waits);
     Ok(())
 }
 
@@ -103,8 +104,9 @@ async fn look_at_fill(client: &Client, stream: &str) -> Result<Option<StreamInfo
         .and_then(|info| Some((info.state.bytes, info.max_bytes()?)));
     match fill {
         Some((bytes, limit)) if is_nearly_full(bytes, limit) => {
+            let percent = bytes.saturating_mul(100) / limit;
             let message =
-                format!("{bytes} of {limit} bytes; when it is full it refuses new events");
+                format!("{percent} % of {limit} bytes; when it is full it refuses new events");
             client.health().report(&part, Severity::Warning, message);
         }
         Some(_) | None => client.health().clear(&part),

@@ -7,9 +7,10 @@
 use std::ops::RangeInclusive;
 use std::str;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{HeaderName, HeaderValue, Subject};
+use async_nats::{HeaderName, HeaderValue, StatusCode, Subject};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
@@ -50,12 +51,13 @@ struct RawMessage {
 /// How far a consumer's messages were looked through, so that none is read twice.
 #[derive(Debug, Default)]
 pub(super) struct Searched {
-    up_to: AtomicU64,
+    /// The life of the connection for which the last search was.
     generation: AtomicU64,
+    /// Of the consumer that was created then, up to that message.
+    up_to: Mutex<(String, u64)>,
 }
 
 impl Searched {
-    /// The life of the connection for which the last search was.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
@@ -64,20 +66,28 @@ impl Searched {
         self.generation.store(generation, Ordering::Relaxed);
     }
 
-    /// What is still to be looked through of the messages after `floor` up to `delivered`.
-    fn rest(&self, floor: u64, delivered: u64) -> RangeInclusive<u64> {
-        let up_to = self.up_to.load(Ordering::Relaxed);
-        // A stream that was made anew counts from 1 again.
-        let up_to = if up_to > delivered { 0 } else { up_to };
+    /// What is still to be looked through of what the consumer has delivered. One that was created
+    /// anew delivers from the beginning.
+    fn rest(&self, created: &str, floor: u64, delivered: u64) -> RangeInclusive<u64> {
+        let searched = self.up_to.lock().unwrap_or_else(PoisonError::into_inner);
+        let up_to = match &*searched {
+            (of, up_to) if of == created => *up_to,
+            _ => 0,
+        };
         floor.max(up_to) + 1..=delivered
+    }
+
+    fn note(&self, created: &str, delivered: u64) {
+        let mut searched = self.up_to.lock().unwrap_or_else(PoisonError::into_inner);
+        *searched = (created.to_owned(), delivered);
     }
 }
 
 /// Takes every killer out of what the consumer has delivered and nobody has settled.
 pub(super) async fn remove(worker: &Worker, info: &ConsumerInfo) -> Result<(), String> {
-    let delivered = info.delivered.stream_seq;
+    let (floor, delivered) = (info.ack_floor.stream_seq, info.delivered.stream_seq);
     if info.num_ack_pending > 0 {
-        let rest = worker.searched.rest(info.ack_floor.stream_seq, delivered);
+        let rest = worker.searched.rest(&info.created, floor, delivered);
         tracing::info!(stream = %worker.stream, ?rest, "looking for what kills the connection");
         let mut messages = stream::iter(rest)
             .map(async |sequence| {
@@ -91,7 +101,7 @@ pub(super) async fn remove(worker: &Worker, info: &ConsumerInfo) -> Result<(), S
             }
         }
     }
-    worker.searched.up_to.store(delivered, Ordering::Relaxed);
+    worker.searched.note(&info.created, delivered);
     Ok(())
 }
 
@@ -126,7 +136,7 @@ async fn remove_if_it_kills(
         return Ok(());
     }
     Err(format!(
-        "message {sequence} kills the connection and could not be stored as a dead letter"
+        "message {sequence} kills the connection and could not be taken out"
     ))
 }
 
@@ -165,13 +175,8 @@ async fn bury(
         worker.group,
         message.time.as_nanosecond(),
     );
-    worker
-        .confirm(
-            &Subject::from(reply),
-            format!("+TERM {}", Kind::Poison.as_str()),
-        )
-        .await;
-    true
+    let words = format!("+TERM {}", Kind::Poison.as_str());
+    worker.confirm(&Subject::from(reply), words).await
 }
 
 /// Whether a filter of the form `a.b.*` takes the subject.
@@ -198,8 +203,12 @@ fn is_readable(base64: &str) -> bool {
     };
     let mut lines = block.lines().peekable();
     let version = lines.next().and_then(|line| line.strip_prefix("NATS/1.0"));
-    // What follows the version is a status, which no stored message should have.
-    if !version.is_some_and(|status| status.trim().is_empty()) {
+    // What follows the version is a status, and words about it.
+    let Some(status) = version.map(str::trim) else {
+        return false;
+    };
+    let number = status.split_once(' ').map_or(status, |(number, _)| number);
+    if !number.is_empty() && number.parse::<StatusCode>().is_err() {
         return false;
     }
     while let Some(line) = lines.next() {
@@ -283,7 +292,9 @@ mod tests {
         // NATS/1.0\r\na: b\r\n c\r\n\r\n
         check("TkFUUy8xLjANCmE6IGINCiBjDQoNCg==", true);
         // NATS/1.0 503\r\n\r\n
-        check("TkFUUy8xLjAgNTAzDQoNCg==", false);
+        check("TkFUUy8xLjAgNTAzDQoNCg==", true);
+        // NATS/1.0 x\r\n\r\n
+        check("TkFUUy8xLjAgeA0KDQo=", false);
         // NATS/1.0\r\na: b\rc\r\n\r\n
         check("TkFUUy8xLjANCmE6IGINYw0KDQo=", false);
         // NATS/1.0\r\na: \xff\r\n\r\n
@@ -293,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_looked_through_twice_until_the_stream_is_made_anew() {
+    fn nothing_is_looked_through_twice_until_the_consumer_is_made_anew() {
         let searched = Searched::default();
-        assert_eq!(searched.rest(0, 10), 1..=10);
-        searched.up_to.store(10, Ordering::Relaxed);
-        assert!(searched.rest(4, 10).is_empty());
-        assert_eq!(searched.rest(4, 12), 11..=12);
-        assert_eq!(searched.rest(11, 12), 12..=12);
-        assert_eq!(searched.rest(2, 3), 3..=3);
+        assert_eq!(searched.rest("monday", 0, 10), 1..=10);
+        searched.note("monday", 10);
+        assert!(searched.rest("monday", 4, 10).is_empty());
+        assert_eq!(searched.rest("monday", 4, 12), 11..=12);
+        assert_eq!(searched.rest("monday", 11, 12), 12..=12);
+        assert_eq!(searched.rest("tuesday", 0, 64), 1..=64);
     }
 
     #[test]

@@ -35,7 +35,7 @@ const SPACING: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 /// How often a message is handed back that this replica cannot read, for another may: for about an hour.
 pub(super) const HAND_BACKS: u32 = 12;
 /// How long a word to the server may wait for a place in the connection's queue.
-const SAY_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const SAY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a message is dead whose attempts all began, and of which the last has no end.
 pub(super) const USED_UP: &str = "attempts are used up; the last one ended with its process, or before its dead letter was stored";
@@ -387,9 +387,9 @@ impl Worker {
         }
     }
 
-    /// Says it and awaits that the server has heard. The client's own double ack takes a missing
-    /// consumer for success.
-    pub(super) async fn confirm(&self, reply: &Subject, words: String) {
+    /// Says it and awaits that the server has heard. `false`: that is not known. The client's own
+    /// double ack takes a missing consumer for success.
+    pub(super) async fn confirm(&self, reply: &Subject, words: String) -> bool {
         let words = Bytes::from(words);
         for _ in 0..3 {
             match self
@@ -397,7 +397,7 @@ impl Worker {
                 .request(reply.clone(), None, words.clone())
                 .await
             {
-                Ok(_) => return,
+                Ok(_) => return true,
                 Err(RequestError::TimedOut | RequestError::Disconnected) => (),
                 Err(
                     err @ (RequestError::NoResponders
@@ -405,11 +405,12 @@ impl Worker {
                     | RequestError::TooLarge { .. }),
                 ) => {
                     tracing::warn!(error = %err, "settlement was not taken; the message may come again");
-                    return;
+                    return false;
                 }
             }
         }
         tracing::warn!("settlement was not confirmed; the message may come again");
+        false
     }
 }
 
