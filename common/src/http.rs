@@ -38,7 +38,7 @@ pub use log::{LogError, log_to_stderr};
 pub use page::{Limit, Page};
 pub use parts::{Ending, PartError, Parts, Stop};
 pub use router::{Readiness, application};
-pub use server::{DRAIN_DEADLINE, Server, announce};
+pub use server::{AnnounceError, DRAIN_DEADLINE, Server, announce};
 pub use session::SignedIn;
 pub use signal::until_signalled;
 pub use values::{

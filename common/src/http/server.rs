@@ -113,12 +113,17 @@ async fn serve(stream: TcpStream, router: Router, watcher: hyper_util::server::g
 ///
 /// # Errors
 ///
-/// [`io::Error`] if nobody can be told.
-pub fn announce(service: QueueGroup, addr: SocketAddr) -> io::Result<()> {
+/// [`AnnounceError`] if nobody can be told.
+pub fn announce(service: QueueGroup, addr: SocketAddr) -> Result<(), AnnounceError> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{service} listening on http://{addr}")?;
-    stdout.flush()
+    Ok(stdout.flush()?)
 }
+
+/// Standard output takes nothing, and whoever reads it waits in vain.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output does not take where the service listens")]
+pub struct AnnounceError(#[from] io::Error);
 
 #[cfg(test)]
 mod tests;

@@ -43,7 +43,8 @@ impl ScratchDatabase {
     ///
     /// # Panics
     ///
-    /// If there is no folder for it, or the server of `TEST_POSTGRES_URL` gives none.
+    /// If there is no folder for it, the server of `TEST_POSTGRES_URL` gives none, or none is named and
+    /// the feature `sqlite` is off.
     pub async fn create() -> Self {
         let folder = given(TempDir::new(), "no folder for temporary files");
         let url = match env::var(SERVER) {
@@ -51,7 +52,13 @@ impl ScratchDatabase {
                 let url = create_on(server.trim_end_matches('/')).await;
                 given(url, "server of TEST_POSTGRES_URL gives no database")
             }
-            _ => format!("sqlite://{}/new/scratch.db", folder.path().display()),
+            _ => {
+                assert!(
+                    cfg!(feature = "sqlite"),
+                    "name a PostgreSQL server in {SERVER}, or turn on the feature `sqlite`"
+                );
+                format!("sqlite://{}/new/scratch.db", folder.path().display())
+            }
         };
         Self {
             _folder: folder,

@@ -31,6 +31,7 @@ const FEATURE_SETS: &[&str] = &[
     "sqlite,postgres",
     "sqlite,http",
     "sqlite,testing",
+    "postgres,testing",
     "http,testing",
 ];
 
