@@ -52,13 +52,10 @@ impl ScratchDatabase {
                 let url = create_on(server.trim_end_matches('/')).await;
                 given(url, "server of TEST_POSTGRES_URL gives no database")
             }
-            _ => {
-                assert!(
-                    cfg!(feature = "sqlite"),
-                    "name a PostgreSQL server in {SERVER}, or turn on the feature `sqlite`"
-                );
+            _ if cfg!(feature = "sqlite") => {
                 format!("sqlite://{}/new/scratch.db", folder.path().display())
             }
+            _ => panic!("name a PostgreSQL server in {SERVER}, or turn on the feature `sqlite`"),
         };
         Self {
             _folder: folder,
