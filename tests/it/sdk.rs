@@ -3,6 +3,7 @@
 
 mod bad_wire;
 mod groups;
+mod holding;
 mod outages;
 mod publishing;
 mod relaying;

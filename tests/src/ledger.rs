@@ -86,6 +86,33 @@ impl Ledger {
             .unwrap()
     }
 
+    /// Lets a long time pass for every event that waits for a predecessor, or for its next try.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be written.
+    pub async fn let_a_long_time_pass(&self) {
+        let mut tx = self.database.begin().await.unwrap();
+        sqlx::query("UPDATE event_held SET held_at = 0, next_try = 0")
+            .execute(tx.connection())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// How many of the events that wait somebody has looked at since
+    /// [a long time has passed](Self::let_a_long_time_pass), and left.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be read.
+    pub async fn looked_at(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM event_held WHERE next_try > 0")
+            .fetch_one(self.database.reader())
+            .await
+            .unwrap()
+    }
+
     /// Waits until the outbox is empty.
     ///
     /// # Panics

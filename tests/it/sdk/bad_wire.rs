@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{BoxError, Headers};
 use integration_tests::notes::{Erased, NOTES, NextWritten, Notes, READERS, Written};
-use integration_tests::{Reader, Replica, Scripted, TestNats, attempts, long_enough_for};
+use integration_tests::{Reader, Replica, Scripted, TestNats, attempts, long_enough_for, until};
 use serde_json::{Value, json};
 
 const CHANNEL: &str = "note:written.p";
@@ -224,6 +224,38 @@ async fn headers_that_kill_a_connection_end_in_the_dead_letters_and_the_rest_flo
     assert_eq!(nats.dead_letters().await.len(), poisons.len());
     first.stop().await;
     second.stop().await;
+}
+
+// Guard: `Searched` knows a consumer by the time of its creation.
+#[tokio::test]
+async fn poison_that_a_consumer_made_anew_delivers_again_is_found_again() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    nats.set_lease(NOTES, READERS, Duration::from_secs(2)).await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = Replica::of(&nats, &listener).await;
+    for line in 1..=3 {
+        nats.publish(&Written::on("p", line)).await;
+    }
+    let mut wire = nats.wire().await;
+    let payload = br#"{"page":"q","line":1}"#;
+    wire.publish("note:written.q", b"x: a\rb\r\n", payload)
+        .await;
+    nats.publish(&Written::on("p", 4)).await;
+    assert_eq!(nats.next_dead_letter().await.kind, "poison");
+    nats.until_caught_up(NOTES, READERS).await;
+
+    nats.delete_consumer(NOTES, READERS).await;
+    until("it is there again", async || {
+        nats.consumer(NOTES, READERS).await.ok_or(())
+    })
+    .await;
+
+    nats.publish(&Written::on("p", 5)).await;
+    nats.until_caught_up(NOTES, READERS).await;
+    replica.until_ready().await;
+    assert!(listener.events().contains(&Written::on("p", 5)));
+    replica.stop().await;
 }
 
 /// RFC 4648, section 4.

@@ -16,7 +16,7 @@ use integration_tests::{
 
 type Headers = BTreeMap<String, Vec<String>>;
 
-const ACCOUNT: &str = "a";
+pub(super) const ACCOUNT: &str = "a";
 
 pub(super) fn deposit(number: u64, amount: i64) -> Deposited {
     Deposited::of(ACCOUNT, number, amount)
@@ -31,7 +31,7 @@ pub(super) fn tellers<O: Reads>(database: &Database) -> impl FnOnce(Runner) -> R
     tellers_with::<O>(database, Teller::content())
 }
 
-fn tellers_with<O: Reads>(
+pub(super) fn tellers_with<O: Reads>(
     database: &Database,
     deposits: Teller<Deposited, O>,
 ) -> impl FnOnce(Runner) -> Runner {

@@ -1,0 +1,162 @@
+//! Events that came early: what they wait for, and what ends the waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::{Failure, Key, RetryPolicy, Version};
+use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited};
+use integration_tests::{EveryVersion, Gate, Ledger, Replica, Teller, TestNats, attempts, until};
+
+use super::transactional::{ACCOUNT, deposit, tellers, tellers_with, until_entered, withdraw};
+
+// Guard: `Worker::retry_held` counts an attempt before it begins.
+#[tokio::test]
+async fn held_event_that_ends_every_process_is_dead_lettered_at_last() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let first = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
+    nats.publish(&deposit(2, 40)).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.held().await, 1);
+    first.vanish();
+    // As if its predecessor had been applied, and the process had died then.
+    assert!(skip(&ledger, 1).await);
+    let deposits = Teller::<Deposited, EveryVersion>::behind(&Gate::shut());
+
+    for process in 1..=2 {
+        let database = ledger.reopen().await;
+        let set_up = tellers_with(&database, deposits.clone());
+        let replica = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
+        until("it is tried", async || {
+            let asked = deposits.asked().len();
+            if asked == process { Ok(()) } else { Err(asked) }
+        })
+        .await;
+        replica.vanish();
+        ledger.let_a_long_time_pass().await;
+    }
+    let set_up = tellers_with(ledger.database(), deposits.clone());
+    let last = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(
+        (letter.kind.as_str(), letter.attempts),
+        ("attempts-exhausted", 2)
+    );
+    assert_eq!(deposits.asked().len(), 2, "it was tried once more");
+    until("nothing is held", async || match ledger.held().await {
+        0 => Ok(()),
+        held => Err(held),
+    })
+    .await;
+    last.stop().await;
+}
+
+// Guard: `Worker::predecessor_can_come` looks behind the floor too.
+#[tokio::test]
+async fn predecessor_that_stands_behind_its_successor_is_waited_for() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tries);
+    let deposits = Teller::<Deposited, EveryVersion>::with(move |deposit| {
+        if deposit.amount == 40 && counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Err(Failure::retry("not yet"));
+        }
+        Ok(())
+    });
+    let later = Duration::from_secs(5);
+    let policy = RetryPolicy::new(attempts(3).max_attempts(), later, later);
+    let set_up = tellers_with(ledger.database(), deposits.clone());
+    let first = Replica::start(&nats, |runner| set_up(runner).retry(policy)).await;
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&withdraw(3, 100)).await;
+    nats.publish(&deposit(2, 40)).await;
+    // Its predecessor failed, stands behind it, and comes again in some seconds.
+    nats.until_consumer(ACCOUNTS, BANK, "has settled all but the last", |state| {
+        state.floor == 2 && state.unsettled == 1
+    })
+    .await;
+    until("the last has failed", async || {
+        match tries.load(Ordering::SeqCst) {
+            1 => Ok(()),
+            tries => Err(tries),
+        }
+    })
+    .await;
+    first.stop().await;
+    ledger.let_a_long_time_pass().await;
+
+    let database = ledger.reopen().await;
+    let second = Replica::start(&nats, tellers_with(&database, deposits)).await;
+    until("somebody has looked", async || {
+        match ledger.looked_at().await {
+            1 => Ok(()),
+            looked_at => Err(looked_at),
+        }
+    })
+    .await;
+
+    until_entered(&ledger, &[70, 40, -100]).await;
+    assert!(nats.dead_letters().await.is_empty());
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn change_whose_predecessor_can_never_come_is_dead_lettered() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let first = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
+    nats.publish(&deposit(2, 40)).await;
+    nats.publish(&withdraw(3, 10)).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    first.stop().await;
+    ledger.let_a_long_time_pass().await;
+
+    let database = ledger.reopen().await;
+    let second = Replica::start(&nats, tellers::<EveryVersion>(&database)).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(letter.kind, "predecessor-missing");
+    assert_eq!(letter.origin, ("ACCOUNTS".to_owned(), 1));
+    // A dead letter can be redriven: what follows it waits for that.
+    assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
+    assert_eq!(ledger.held().await, 1);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn skipped_version_lets_its_successor_through() {
+    let nats = TestNats::start().await;
+    nats.provision::<Bank>().await;
+    let ledger = Ledger::new().await;
+    let deposits = Teller::<Deposited, EveryVersion>::with(|deposit| match deposit.amount {
+        40 => Err(Failure::reject("forty is not allowed")),
+        _ => Ok(()),
+    });
+    let replica = Replica::start(&nats, tellers_with(ledger.database(), deposits)).await;
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+    nats.publish(&withdraw(3, 10)).await;
+    nats.next_dead_letter().await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [70]);
+
+    assert!(skip(&ledger, 2).await);
+
+    until_entered(&ledger, &[70, -10]).await;
+    assert!(!skip(&ledger, 2).await, "it is over");
+    replica.stop().await;
+}
+
+async fn skip(ledger: &Ledger, version: u64) -> bool {
+    let (key, version) = (
+        Key::new(ACCOUNT).unwrap(),
+        Version::try_from(version).unwrap(),
+    );
+    let skipped = ledger
+        .database()
+        .skip_version(BANK, ACCOUNTS, &key, version);
+    skipped.await.unwrap()
+}
