@@ -54,5 +54,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some("archive") => runner.listen(File),
         _ => return Err("say which group listens: carriers or archive".into()),
     };
+    println!("listening; Ctrl-C ends it");
     Ok(runner.run(async { drop(ctrl_c().await) }).await?)
 }

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What is noted of a part that has yet to begin.
+const NOT_STARTED: &str = "not started yet";
+
 /// What keeps a process from being ready, and what it should be looked at for. Shared by the
 /// client, the runner and the relay, and read by `/readyz`.
 ///
@@ -52,7 +55,7 @@ impl Health {
     pub(crate) fn await_start(&self, part: &str) {
         let trouble = Trouble {
             severity: Severity::NotReady,
-            message: "not started yet".to_owned(),
+            message: NOT_STARTED.to_owned(),
         };
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.entry(part.to_owned()).or_insert(trouble);
@@ -61,8 +64,10 @@ impl Health {
     /// Notes that a part is well again.
     pub fn clear(&self, part: &str) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if troubles.remove(part).is_some() {
-            tracing::info!(part, "well again");
+        match troubles.remove(part) {
+            Some(trouble) if trouble.message == NOT_STARTED => tracing::debug!(part, "started"),
+            Some(_) => tracing::info!(part, "well again"),
+            None => (),
         }
     }
 

@@ -246,7 +246,7 @@ impl fmt::Display for Drift {
 pub enum TopologyError {
     /// The server has less than is declared. Nothing was changed.
     #[error(
-        "server has less than is declared ({}); provision it",
+        "server has less than is declared ({}); provision it, or start with PROVISION=create",
         list(differences)
     )]
     Drift {

@@ -8,7 +8,7 @@ use common::http::{JwtKey, parse_time_limit};
 
 /// Print a token that signs a user in: for development.
 ///
-/// `curl -H "Authorization: Bearer $(sgt token --user alice)" http://127.0.0.1:3002/api/orders`
+/// `curl -H "Authorization: Bearer $(cargo run -q -p sgt -- token --user alice)" http://127.0.0.1:3002/api/orders`
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Who is signed in: 1 to 128 printable ASCII characters
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     ttl: Duration,
 
     /// The key that the services verify with, of 32 bytes or more. Prefer the variable
-    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
+    #[arg(long, env, value_name = "JWT_KEY", hide_env_values = true)]
     jwt_key: String,
 }
 

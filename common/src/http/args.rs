@@ -53,7 +53,8 @@ pub struct ServiceArgs {
 
     /// Key that verifies the tokens of users (HS256): at least 32 bytes, the same for every service.
     /// Prefer the variable: other users of the machine can read arguments.
-    #[arg(long, env, value_name = "TEXT", hide_env_values = true)]
+    // The name of the value is that of the variable, which clap does not name when it is missing.
+    #[arg(long, env, value_name = "JWT_KEY", hide_env_values = true)]
     pub jwt_key: String,
 
     /// Whether streams and consumers that are missing are created at the start.

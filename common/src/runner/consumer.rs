@@ -179,7 +179,10 @@ impl Consumer {
             .map_err(|err| Chain(&err).to_string())?;
         let Some(info) = info else {
             let Some(topology) = &self.provision else {
-                return Err("it is not on the server; provision it".to_owned());
+                return Err(
+                    "it is not on the server; provision it, or start with PROVISION=create"
+                        .to_owned(),
+                );
             };
             topology
                 .provision_consumer(client, stream.as_str(), group.as_str())

@@ -85,7 +85,7 @@ fn missing_key_and_unusable_values_are_usage_errors() {
             );
         };
         let key = ("JWT_KEY", JWT_KEY);
-        usage(&[], &[], "--jwt-key");
+        usage(&[], &[], "--jwt-key <JWT_KEY>");
         usage(&["--colour"], &[key], "--colour");
         usage(&["extra"], &[key], "extra");
         usage(&[], &[key, ("HTTP_ADDR", "nowhere")], "nowhere");
