@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The way between clients and a server, which can be cut and mended.
@@ -163,7 +163,7 @@ impl Way {
     async fn carry(mut self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
         let mut chunk = vec![0; CHUNK];
         while let Ok(read @ 1..) = from.read(&mut chunk).await {
-            sleep(self.delay).await; // the length of the cable
+            time::sleep(self.delay).await; // the length of the cable
             let shut = self.shut;
             // The sender outlives every connection.
             let _ = self.state.wait_for(|state| state.passes != shut).await;

@@ -8,8 +8,15 @@ use serde::Serialize;
 
 use super::broker::Event;
 use super::counted::Counted;
-use super::facts::{Facts, OrderState, Payment, PaymentState, TicketState};
+use super::facts::{Facts, OrderState, Payment, TicketState};
 use super::sale::{Account, Ids};
+
+mod money;
+
+use money::{
+    charged_as_agreed, charges_complete_or_refunded, ledger_agrees, nobody_charged_twice,
+    orders_know_their_money,
+};
 
 /// How long after its time an order may be cancelled: schedules fire by the second, and under load everything takes
 /// a while. Well below the half minute after which the sweep does it.
@@ -189,211 +196,6 @@ fn orders_agree(facts: &Facts) -> Verdict {
     );
     Verdict::new(
         "every order's state agrees across the services",
-        Counted(facts.orders.len(), "order").to_string(),
-        broken,
-    )
-}
-
-/// Money is kept for what was sold, and for nothing else.
-fn charges_complete_or_refunded(facts: &Facts) -> Verdict {
-    let mut broken = Vec::new();
-    let orders = by_id(&facts.orders, |order| &order.id);
-    let refunded: BTreeSet<_> = facts
-        .refunds
-        .iter()
-        .map(|refund| refund.charge.as_str())
-        .collect();
-    for charge in &facts.charges {
-        let is_refunded = refunded.contains(charge.id.as_str());
-        let state = orders.get(charge.order.as_str()).map(|order| order.state);
-        match (state, is_refunded) {
-            (Some(OrderState::Complete), false) | (Some(OrderState::Cancelled), true) => {}
-            _ => {
-                let state = state.map_or("unknown".to_owned(), |state| format!("{state:?}"));
-                let refund = if is_refunded {
-                    "refunded"
-                } else {
-                    "not refunded"
-                };
-                let (charge, order) = (&charge.id, &charge.order);
-                broken.push(format!(
-                    "charge {charge} is {refund}, and its order {order} is {state}"
-                ));
-            }
-        }
-    }
-    let charged: BTreeSet<_> = facts
-        .charges
-        .iter()
-        .map(|charge| charge.order.as_str())
-        .collect();
-    for (id, order) in &orders {
-        if order.state == OrderState::Complete && !charged.contains(id) {
-            broken.push(format!("order {id} is complete and was never charged"));
-        }
-    }
-    Verdict::new(
-        "every charge's order is complete or refunded, never both",
-        format!(
-            "{}, {}",
-            Counted(facts.charges.len(), "charge"),
-            Counted(facts.refunds.len(), "refund")
-        ),
-        broken,
-    )
-}
-
-/// Counted where a bank would count.
-fn nobody_charged_twice(facts: &Facts) -> Verdict {
-    let mut broken = Vec::new();
-    let charges = facts
-        .charges
-        .iter()
-        .map(|charge| (charge.order.as_str(), charge.id.as_str()));
-    for (order, charges) in shared(charges) {
-        broken.push(format!(
-            "order {order} was charged by {}",
-            charges.join(" and ")
-        ));
-    }
-    let refunds = facts
-        .refunds
-        .iter()
-        .map(|refund| (refund.charge.as_str(), refund.id.as_str()));
-    for (charge, refunds) in shared(refunds) {
-        broken.push(format!(
-            "charge {charge} was given back by {}",
-            refunds.join(" and ")
-        ));
-    }
-    Verdict::new(
-        "no order charged twice, no charge given back twice",
-        format!(
-            "{}, {}",
-            Counted(facts.charges.len(), "charge"),
-            Counted(facts.refunds.len(), "refund")
-        ),
-        broken,
-    )
-}
-
-/// The price that was fixed when the order was placed.
-fn charged_as_agreed(facts: &Facts) -> Verdict {
-    let mut broken = Vec::new();
-    let orders = by_id(&facts.orders, |order| &order.id);
-    for charge in &facts.charges {
-        if let Some(order) = orders.get(charge.order.as_str())
-            && order.price != charge.amount
-        {
-            broken.push(format!(
-                "charge {} of order {} is {}, its price {}",
-                charge.id, charge.order, charge.amount, order.price
-            ));
-        }
-    }
-    Verdict::new(
-        "every charge is the price of its order",
-        Counted(facts.charges.len(), "charge").to_string(),
-        broken,
-    )
-}
-
-/// What payments-service believes is what the gateway did.
-fn ledger_agrees(facts: &Facts) -> Verdict {
-    let mut broken = Vec::new();
-    let charged = |payment: &&Payment| payment.charge.is_some();
-    compare(
-        &mut broken,
-        "charge of order",
-        (
-            "the ledger",
-            facts
-                .charges
-                .iter()
-                .map(|charge| (charge.order.as_str(), (charge.id.as_str(), charge.amount)))
-                .collect(),
-        ),
-        (
-            "payments-service",
-            facts
-                .payments
-                .iter()
-                .filter(charged)
-                .map(|payment| {
-                    let charge = payment.charge.as_deref().unwrap_or_default();
-                    (payment.order.as_str(), (charge, payment.amount))
-                })
-                .collect(),
-        ),
-    );
-    compare(
-        &mut broken,
-        "refund of order",
-        (
-            "the ledger",
-            facts
-                .refunds
-                .iter()
-                .map(|refund| (refund.order.as_str(), (refund.id.as_str(), refund.amount)))
-                .collect(),
-        ),
-        (
-            "payments-service",
-            facts
-                .payments
-                .iter()
-                .filter_map(|payment| {
-                    let refund = payment.refund.as_deref()?;
-                    Some((payment.order.as_str(), (refund, payment.amount)))
-                })
-                .collect(),
-        ),
-    );
-    for payment in &facts.payments {
-        if payment.state == PaymentState::UnderWay {
-            broken.push(format!(
-                "payment of order {} has not come to an end",
-                payment.order
-            ));
-        }
-    }
-    Verdict::new(
-        "the gateway's ledger agrees with the payments",
-        Counted(facts.payments.len(), "payment").to_string(),
-        broken,
-    )
-}
-
-/// What orders-service was told of the money is what payments-service did.
-fn orders_know_their_money(facts: &Facts) -> Verdict {
-    let mut broken = Vec::new();
-    let told: BTreeMap<_, _> = facts
-        .money
-        .iter()
-        .map(|money| {
-            (
-                money.order.as_str(),
-                (money.payment.as_deref(), money.refund.as_deref()),
-            )
-        })
-        .filter(|(_, told)| *told != (None, None))
-        .collect();
-    let done = facts.payments.iter().filter_map(|payment| {
-        let done = match payment.state {
-            PaymentState::Charged => (Some(payment.id.as_str()), None),
-            PaymentState::Refunded => (None, payment.refund.as_deref()),
-            PaymentState::UnderWay | PaymentState::WithoutCharge => return None,
-        };
-        Some((payment.order.as_str(), done))
-    });
-    compare(
-        &mut broken,
-        "payment and refund of order",
-        ("payments-service", done.collect()),
-        ("orders-service", told),
-    );
-    Verdict::new(
-        "every order knows its payment or refund",
         Counted(facts.orders.len(), "order").to_string(),
         broken,
     )
