@@ -246,7 +246,7 @@ impl fmt::Display for Drift {
 pub enum TopologyError {
     /// The server has less than is declared. Nothing was changed.
     #[error(
-        "server has less than is declared ({}); provision it, or start with PROVISION=create",
+        "server has less than is declared ({}); provision it, or start with Provisioning::Create (a service: PROVISION=create)",
         list(differences)
     )]
     Drift {

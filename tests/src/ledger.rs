@@ -282,6 +282,25 @@ impl<E: Entry + Clone, O: Reads> Teller<E, O> {
     }
 }
 
+impl<E: Entry + Clone + Debug, O: Reads> Teller<E, O> {
+    /// Waits until it was asked so often, and no more often.
+    ///
+    /// # Panics
+    ///
+    /// If it never is.
+    pub async fn until_asked(&self, times: usize) {
+        until(&format!("it is tried {times} times"), async || {
+            let asked = self.asked();
+            if asked.len() == times {
+                Ok(())
+            } else {
+                Err(asked)
+            }
+        })
+        .await;
+    }
+}
+
 impl<E: Entry + Clone, O: Reads> TransactionalListener for Teller<E, O> {
     type Event = E;
 

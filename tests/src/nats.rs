@@ -17,6 +17,7 @@ mod dead_letters;
 mod look;
 
 pub use dead_letters::Letter;
+pub(crate) use look::read;
 pub use look::{ConsumerState, Message};
 
 /// How many tests can share the server.

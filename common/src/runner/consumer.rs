@@ -180,7 +180,7 @@ impl Consumer {
         let Some(info) = info else {
             let Some(topology) = &self.provision else {
                 return Err(
-                    "it is not on the server; provision it, or start with PROVISION=create"
+                    "it is not on the server; provision it, or start with Provisioning::Create (a service: PROVISION=create)"
                         .to_owned(),
                 );
             };

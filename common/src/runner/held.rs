@@ -237,7 +237,7 @@ impl Worker {
     /// Removes what is not needed any more: nothing, as long as a stream of the group may be replayed from its beginning.
     async fn clean(&self, ledger: &GroupLedger) -> Result<(), String> {
         let mut longest = MAX_AGE;
-        for stream in &*self.streams {
+        for stream in &self.streams {
             let info = StreamInfo::read(&self.client, stream.as_str())
                 .await
                 .map_err(|err| Chain(&err).to_string())?;

@@ -75,7 +75,7 @@ pub(super) struct Worker {
     /// How long work may go on after `stop`.
     pub(super) drain: Duration,
     /// The streams of the group.
-    pub(super) streams: Arc<[StreamName]>,
+    pub(super) streams: Vec<StreamName>,
     /// How far it was looked for messages that kill connections.
     pub(super) searched: Searched,
     /// A dead letter could not be stored, and until then it will have been tried again.

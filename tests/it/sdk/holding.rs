@@ -28,11 +28,7 @@ async fn held_event_that_ends_every_process_is_dead_lettered_at_last() {
         let database = ledger.reopen().await;
         let set_up = tellers_with(&database, deposits.clone());
         let replica = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
-        until("it is tried", async || {
-            let asked = deposits.asked().len();
-            if asked == process { Ok(()) } else { Err(asked) }
-        })
-        .await;
+        deposits.until_asked(process).await;
         replica.vanish();
         ledger.let_a_long_time_pass().await;
     }

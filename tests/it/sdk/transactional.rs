@@ -378,11 +378,7 @@ async fn event_that_ends_every_process_is_dead_lettered_at_last() {
         let database = ledger.reopen().await;
         let set_up = tellers_with(&database, deposits.clone());
         let replica = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
-        until("it is tried", async || {
-            let asked = deposits.asked().len();
-            if asked == process { Ok(()) } else { Err(asked) }
-        })
-        .await;
+        deposits.until_asked(process).await;
         replica.vanish();
     }
     let set_up = tellers_with(ledger.database(), deposits.clone());

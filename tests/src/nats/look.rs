@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use common::{QueueGroup, StreamName};
 use futures::TryStreamExt as _;
@@ -52,6 +52,29 @@ pub(super) fn headers(map: &HeaderMap) -> BTreeMap<String, Vec<String>> {
             (name.to_string(), values.collect())
         })
         .collect()
+}
+
+/// The messages of a stream on subjects of this form, oldest first, as the client has them.
+pub(crate) async fn read(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    filter: &str,
+) -> Vec<jetstream::Message> {
+    let config = pull::Config {
+        filter_subject: filter.to_owned(),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::None,
+        inactive_threshold: Duration::from_secs(10),
+        ..pull::Config::default()
+    };
+    let stream = jetstream.get_stream_no_info(stream).await.unwrap();
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let pending = usize::try_from(consumer.cached_info().num_pending).unwrap();
+    if pending == 0 {
+        return Vec::new();
+    }
+    let messages = consumer.batch().max_messages(pending).messages().await;
+    messages.unwrap().try_collect().await.unwrap()
 }
 
 /// What a test sees and changes on the server, without the library.
@@ -115,22 +138,8 @@ impl TestNats {
     ///
     /// If the server does not show them.
     pub async fn stored(&self, stream: &str, filter: &str) -> Vec<Message> {
-        let config = pull::Config {
-            filter_subject: filter.to_owned(),
-            deliver_policy: DeliverPolicy::All,
-            ack_policy: AckPolicy::None,
-            inactive_threshold: Duration::from_secs(10),
-            ..pull::Config::default()
-        };
-        let stream = self.jetstream.get_stream_no_info(stream).await.unwrap();
-        let consumer = stream.create_consumer(config).await.unwrap();
-        let pending = usize::try_from(consumer.cached_info().num_pending).unwrap();
-        if pending == 0 {
-            return Vec::new();
-        }
-        let messages = consumer.batch().max_messages(pending).messages().await;
-        let messages: Vec<_> = messages.unwrap().try_collect().await.unwrap();
-        messages
+        read(&self.jetstream, stream, filter)
+            .await
             .into_iter()
             .map(|message| Message {
                 sequence: message.info().unwrap().stream_sequence,

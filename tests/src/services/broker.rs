@@ -3,16 +3,16 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use async_nats::{HeaderMap, datetime};
 use bytes::Bytes;
 use common::{
     Client, Event, JetStreamPublisher, QueueGroup, StreamName, SubjectSet as _, Subjects,
 };
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 
 use super::until;
+use crate::nats::read;
 
 const DEAD_LETTERS: &str = "DEAD_LETTERS";
 const MSG_ID: &str = "Nats-Msg-Id";
@@ -188,22 +188,8 @@ impl Broker {
     }
 
     async fn messages(&self, stream: StreamName, subject: String) -> Vec<StoredMessage> {
-        let config = pull::Config {
-            filter_subject: subject,
-            deliver_policy: DeliverPolicy::All,
-            ack_policy: AckPolicy::None,
-            inactive_threshold: Duration::from_secs(10),
-            ..pull::Config::default()
-        };
-        let stream = self.stream(stream.as_str()).await;
-        let consumer = stream.create_consumer(config).await.unwrap();
-        let pending = usize::try_from(consumer.cached_info().num_pending).unwrap();
-        if pending == 0 {
-            return Vec::new();
-        }
-        let fetched = consumer.fetch().max_messages(pending).messages().await;
-        let messages: Vec<_> = fetched.unwrap().take(pending).try_collect().await.unwrap();
-        messages
+        read(&self.jetstream, stream.as_str(), &subject)
+            .await
             .into_iter()
             .map(|message| StoredMessage {
                 sequence: message.info().unwrap().stream_sequence,
