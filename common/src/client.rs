@@ -7,16 +7,18 @@ use async_nats::{HeaderMap, Message, Request, Subject};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::health::{Health, Severity};
 use crate::jitter::jitter;
 
 mod config;
 mod credentials;
+mod election;
 mod signals;
 
 pub use config::{ClientConfig, ConfigError};
+use election::Silence;
 pub(crate) use signals::Signals;
 
 /// The oldest server that has what is used here: scheduled messages came with it (ADR-51).
@@ -38,6 +40,7 @@ struct Shared {
     current: RwLock<Arc<Connection>>,
     rebuilding: Arc<tokio::sync::Mutex<()>>,
     signals: Arc<Signals>,
+    silence: Silence,
     health: Health,
 }
 
@@ -76,6 +79,7 @@ pub async fn build_client(config: &ClientConfig) -> Result<Client, ConnectError>
             current: RwLock::new(Arc::new(connection)),
             rebuilding: Arc::default(),
             signals,
+            silence: Silence::default(),
             health,
         }),
     })
@@ -208,22 +212,26 @@ impl Client {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, RequestError> {
+        let began = Instant::now();
+        let connection = self.connection();
         // The client's own time begins when the request has a place in its queue, which is full at times.
-        timeout(
+        let answer = timeout(
             REQUEST_TIMEOUT,
-            self.request_at_length(subject.into(), headers, payload),
+            self.request_at_length(&connection, subject.into(), headers, payload),
         )
         .await
-        .unwrap_or(Err(RequestError::TimedOut))
+        .unwrap_or(Err(RequestError::TimedOut));
+        self.judge(&connection, &answer, began).await;
+        answer
     }
 
     async fn request_at_length(
         &self,
+        connection: &Connection,
         subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, RequestError> {
-        let connection = self.connection();
         let violations = self.signals().violations_so_far();
         let losses = self.signals().losses_so_far();
         let mut request = Request::new().payload(payload).timeout(None);
@@ -247,7 +255,7 @@ impl Client {
                 }),
                 RequestErrorKind::InvalidSubject | RequestErrorKind::Other => {
                     // Boxed: a rare path must not make every request's future as large as its own.
-                    Box::pin(self.revive(&connection)).await;
+                    Box::pin(self.revive(connection)).await;
                     Err(RequestError::Disconnected)
                 }
             },

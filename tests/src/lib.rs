@@ -7,7 +7,9 @@
 )]
 
 mod cable;
+mod cluster;
 mod ledger;
+mod load;
 mod nats;
 pub mod notes;
 mod replica;
@@ -18,8 +20,10 @@ mod until;
 mod wire;
 
 pub use cable::Cable;
+pub use cluster::Cluster;
 pub use ledger::{Entry, EveryVersion, Ledger, Lock, NewestOnly, Reads, Teller};
-pub use nats::{ConsumerState, Letter, Message, TestNats};
+pub use load::{Load, Pulse};
+pub use nats::{ConsumerState, Letter, Message, TestNats, server_of};
 pub use replica::{CREATE, Replica, attempts};
 pub use scripted::{Act, Archivist, Banker, Call, Gate, HastyReader, Member, Reader, Scripted};
 pub use server::Server;

@@ -10,15 +10,18 @@ use common::{
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
+use crate::cluster::Cluster;
 use crate::server::Server;
 use crate::wire::Wire;
 
 mod dead_letters;
 mod look;
+mod members;
 
 pub use dead_letters::Letter;
 pub(crate) use look::read;
 pub use look::{ConsumerState, Message};
+pub use members::server_of;
 
 /// How many tests can share the server.
 const ACCOUNTS: usize = 256;
@@ -27,7 +30,6 @@ const PASSWORD: &str = "of-a-test";
 /// NATS as one test has it: streams and consumers that no other test sees.
 #[derive(Debug)]
 pub struct TestNats {
-    server: Arc<Server>,
     tenancy: Tenancy,
     client: Client,
     /// For what is looked at and changed without the library.
@@ -36,12 +38,14 @@ pub struct TestNats {
 }
 
 /// Whose server it is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Tenancy {
     /// The test's.
-    Alone,
+    Alone(Server),
     /// Of many tests; this one has the account of that user.
-    Shared { user: String },
+    Shared { server: Arc<Server>, user: String },
+    /// Three, and all are the test's.
+    Cluster(Cluster),
 }
 
 impl TestNats {
@@ -64,7 +68,7 @@ impl TestNats {
         let account = NEXT.fetch_add(1, Ordering::Relaxed);
         assert!(account < ACCOUNTS, "there are more tests than accounts");
         let user = format!("test-{account}");
-        Self::on(server, Tenancy::Shared { user }).await
+        Self::on(Tenancy::Shared { server, user }).await
     }
 
     /// A server of its own, which the test may stop, kill and pause.
@@ -82,16 +86,24 @@ impl TestNats {
     ///
     /// If no server can be had, or `""` is no user of it.
     pub async fn configured(config: &str) -> Self {
-        let server = Server::start(config).await;
-        Self::on(Arc::new(server), Tenancy::Alone).await
+        Self::on(Tenancy::Alone(Server::start(config).await)).await
     }
 
-    async fn on(server: Arc<Server>, tenancy: Tenancy) -> Self {
-        let config = tenancy.config("integration-tests", server.url());
+    /// Three servers of its own, on which everything is stored three times.
+    ///
+    /// # Panics
+    ///
+    /// If they cannot be had.
+    pub async fn in_cluster() -> Self {
+        Self::on(Tenancy::Cluster(Cluster::start().await)).await
+    }
+
+    async fn on(tenancy: Tenancy) -> Self {
+        let config = tenancy.config("integration-tests");
         let client = build_client(&config).await.unwrap();
-        let raw = tenancy.options().connect(server.url()).await.unwrap();
+        let servers: Vec<_> = tenancy.url().split(',').collect();
+        let raw = tenancy.options().connect(servers).await.unwrap();
         Self {
-            server,
             tenancy,
             client,
             jetstream: jetstream::new(raw),
@@ -99,36 +111,50 @@ impl TestNats {
         }
     }
 
-    /// Where the server is.
+    /// Where the server is, or the servers are.
     #[must_use]
     pub fn url(&self) -> &str {
-        self.server.url()
+        self.tenancy.url()
     }
 
     /// The server, of a test that is alone on it.
     ///
     /// # Panics
     ///
-    /// If others are on it too.
+    /// If others are on it too, or there are several.
     #[must_use]
     pub fn server(&self) -> &Server {
-        match self.tenancy {
-            Tenancy::Alone => &self.server,
+        match &self.tenancy {
+            Tenancy::Alone(server) => server,
             Tenancy::Shared { .. } => panic!("other tests are on this server"),
+            Tenancy::Cluster(_) => panic!("there are three servers"),
+        }
+    }
+
+    /// The servers, of a test that has several.
+    ///
+    /// # Panics
+    ///
+    /// If there is one.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        match &self.tenancy {
+            Tenancy::Cluster(cluster) => cluster,
+            Tenancy::Alone(_) | Tenancy::Shared { .. } => panic!("there is one server"),
         }
     }
 
     /// How a client connects that goes by this name.
     #[must_use]
     pub fn config(&self, name: &str) -> ClientConfig {
-        self.tenancy.config(name, self.url())
+        self.tenancy.config(name)
     }
 
     /// What a program needs in its environment to connect.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = vec![("NATS_URL", self.url().to_owned())];
-        if let Tenancy::Shared { user } = &self.tenancy {
+        if let Tenancy::Shared { user, .. } = &self.tenancy {
             environment.push(("NATS_USER", user.clone()));
             environment.push(("NATS_PASSWORD", PASSWORD.to_owned()));
         }
@@ -159,8 +185,8 @@ impl TestNats {
     /// A connection that sends what no client would.
     pub async fn wire(&self) -> Wire {
         let user = match &self.tenancy {
-            Tenancy::Alone => None,
-            Tenancy::Shared { user } => Some((user.as_str(), PASSWORD)),
+            Tenancy::Alone(_) | Tenancy::Cluster(_) => None,
+            Tenancy::Shared { user, .. } => Some((user.as_str(), PASSWORD)),
         };
         Wire::connect(self.url(), user).await
     }
@@ -172,8 +198,8 @@ impl TestNats {
     /// If that fails.
     pub async fn provision<S: SubjectSet>(&self) {
         let topology = Topology::of::<S>();
-        let provisioned = topology.provision(&self.client, NonZeroUsize::MIN).await;
-        provisioned.unwrap();
+        let provisioned = topology.provision(&self.client, self.tenancy.replicas());
+        provisioned.await.unwrap();
     }
 
     /// Publishes an event.
@@ -187,21 +213,37 @@ impl TestNats {
 }
 
 impl Tenancy {
-    fn config(&self, name: &str, url: &str) -> ClientConfig {
-        let config = ClientConfig::new(name).url(url);
+    fn url(&self) -> &str {
         match self {
-            Self::Alone => config,
-            Self::Shared { user } => config.user(user, PASSWORD),
+            Self::Alone(server) => server.url(),
+            Self::Shared { server, .. } => server.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    fn config(&self, name: &str) -> ClientConfig {
+        let config = ClientConfig::new(name).url(self.url());
+        match self {
+            Self::Alone(_) | Self::Cluster(_) => config,
+            Self::Shared { user, .. } => config.user(user, PASSWORD),
         }
     }
 
     fn options(&self) -> async_nats::ConnectOptions {
         match self {
-            Self::Alone => async_nats::ConnectOptions::new(),
-            Self::Shared { user } => async_nats::ConnectOptions::with_user_and_password(
+            Self::Alone(_) | Self::Cluster(_) => async_nats::ConnectOptions::new(),
+            Self::Shared { user, .. } => async_nats::ConnectOptions::with_user_and_password(
                 user.clone(),
                 PASSWORD.to_owned(),
             ),
+        }
+    }
+
+    /// How often a stream is stored.
+    fn replicas(&self) -> NonZeroUsize {
+        match self {
+            Self::Alone(_) | Self::Shared { .. } => NonZeroUsize::MIN,
+            Self::Cluster(_) => Cluster::REPLICAS,
         }
     }
 }

@@ -2,9 +2,11 @@ use std::env;
 use std::time::{Duration, Instant};
 
 mod container;
+mod network;
 mod process;
 
 use container::Container;
+pub(crate) use network::Network;
 use process::Process;
 
 /// A real NATS server that stores streams: in a container or as a process, as `TEST_NATS` says.
@@ -23,6 +25,24 @@ enum Machine {
     Container(Container),
 }
 
+/// Where servers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Process,
+    Container,
+}
+
+impl Mode {
+    /// As `TEST_NATS` says.
+    pub(crate) fn current() -> Self {
+        match env::var("TEST_NATS").as_deref() {
+            Ok("container") => Self::Container,
+            Ok("process") | Err(_) => Self::Process,
+            Ok(other) => panic!("TEST_NATS is `{other}`, and may be `container` or `process`"),
+        }
+    }
+}
+
 impl Server {
     /// Starts one with this text in its configuration file, and returns when it answers.
     ///
@@ -31,10 +51,9 @@ impl Server {
     /// If there is no server or no engine for containers, or it does not start.
     pub async fn start(config: &str) -> Self {
         let config = config.to_owned();
-        let machine = match env::var("TEST_NATS").as_deref() {
-            Ok("container") => Machine::Container(Container::start(config).await),
-            Ok("process") | Err(_) => Machine::Process(Process::start(config).await),
-            Ok(other) => panic!("TEST_NATS is `{other}`, and may be `container` or `process`"),
+        let machine = match Mode::current() {
+            Mode::Container => Machine::Container(Container::start(config).await),
+            Mode::Process => Machine::Process(Process::start(config).await),
         };
         let url = match &machine {
             Machine::Process(process) => process.url().await,
@@ -58,6 +77,18 @@ impl Server {
         match &self.machine {
             Machine::Process(process) => process.act(|nats| nats.stop().unwrap()).await,
             Machine::Container(container) => container.stop().await,
+        }
+    }
+
+    /// Stops it as an operator does under load (lame duck): it sends its clients away one by one, and ends.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end.
+    pub async fn retire(&self) {
+        match &self.machine {
+            Machine::Process(process) => process.act(|nats| nats.retire().unwrap()).await,
+            Machine::Container(container) => container.retire().await,
         }
     }
 
@@ -110,8 +141,20 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The id of its container. `None`: it is a process.
+    pub(crate) fn container(&self) -> Option<&str> {
+        match &self.machine {
+            Machine::Process(_) => None,
+            Machine::Container(container) => Some(container.id()),
+        }
+    }
+}
+
 /// How long a server may take to stop in order.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long a server may take to send its clients away.
+const RETIRE_WITHIN: Duration = Duration::from_mins(1);
 /// How long a server may take to answer after its start.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 

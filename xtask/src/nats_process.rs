@@ -29,6 +29,8 @@ pub const NATS_CONF: &str = include_str!("../../nats.conf");
 
 /// How long a start may take.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How long a server may take to send its clients away.
+const RETIRES_WITHIN: Duration = Duration::from_mins(1);
 
 /// How a server is to be run. Made by [`NatsProcess::builder`].
 #[derive(Debug, Clone)]
@@ -187,6 +189,23 @@ impl NatsProcess {
             let _ = fs::remove_file(self.options.dir.join(orphans::PID_FILE));
         }
         Ok(())
+    }
+
+    /// Lets the server retire (lame duck): it takes no more clients, sends away those it has one by one, and ends. How
+    /// soon is in its configuration. Killed after a minute. Nothing to do if it is stopped already.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refused, or has no signals.
+    pub fn retire(&mut self) -> Result<(), SignalError> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        // From here on it ends by itself, whoever lives.
+        running.watchdog = None;
+        signal::send(&running.child, Signal::Retire)?;
+        command::wait_until(&mut running.child, Instant::now() + RETIRES_WITHIN)?;
+        self.kill()
     }
 
     /// Suspends the server: connections stay open, and nothing answers.

@@ -217,15 +217,18 @@ async fn provision_stream(
     declared: &Declared,
     pruning: Pruning,
 ) -> Result<Change, TopologyError> {
+    let put = async |subject: &str, config: &Config| {
+        client
+            .patiently(|| client.api::<Value>(subject, config))
+            .await
+    };
     loop {
-        let info = StreamInfo::read(client, name)
+        let info = client
+            .patiently(|| StreamInfo::read(client, name))
             .await
             .map_err(|err| TopologyError::server(&declared.of, "read", &err))?;
         let Some(info) = info else {
-            match client
-                .api::<Value>(&format!("STREAM.CREATE.{name}"), &declared.config)
-                .await
-            {
+            match put(&format!("STREAM.CREATE.{name}"), &declared.config).await {
                 Ok(_) => {
                     return Ok(Change::Created {
                         of: declared.of.clone(),
@@ -237,8 +240,7 @@ async fn provision_stream(
         };
         let (change, config) = plan_change(declared, &info.config, pruning)?;
         if matches!(change, Change::Changed { .. }) {
-            client
-                .api::<Value>(&format!("STREAM.UPDATE.{name}"), &config)
+            put(&format!("STREAM.UPDATE.{name}"), &config)
                 .await
                 .map_err(|err| TopologyError::server(&declared.of, "changed", &err))?;
         }
@@ -255,15 +257,15 @@ pub(super) async fn provision_consumer(
     let declared = Declared::consumer(plan);
     let (stream, group) = (plan.stream.as_str(), plan.group.as_str());
     let put = async |config: &Config, action: &str| {
+        let subject = format!("CONSUMER.CREATE.{stream}.{group}");
+        let request = json!({ "stream_name": stream, "config": config, "action": action });
         client
-            .api::<Value>(
-                &format!("CONSUMER.CREATE.{stream}.{group}"),
-                &json!({ "stream_name": stream, "config": config, "action": action }),
-            )
+            .patiently(|| client.api::<Value>(&subject, &request))
             .await
     };
     loop {
-        let info = ConsumerInfo::read(client, stream, group)
+        let info = client
+            .patiently(|| ConsumerInfo::read(client, stream, group))
             .await
             .map_err(|err| TopologyError::server(&declared.of, "read", &err))?;
         let Some(info) = info else {
@@ -397,7 +399,8 @@ pub(super) async fn verify(
         Declared::dead_letters(NonZeroUsize::MIN),
     );
     for (name, declared) in streams.chain([dead_letters]) {
-        let info = StreamInfo::read(client, name)
+        let info = client
+            .patiently(|| StreamInfo::read(client, name))
             .await
             .map_err(|err| TopologyError::server(&declared.of, "read", &err))?;
         compare(
@@ -409,7 +412,9 @@ pub(super) async fn verify(
     }
     for plan in topology.consumers.values() {
         let declared = Declared::consumer(plan);
-        let info = ConsumerInfo::read(client, plan.stream.as_str(), plan.group.as_str())
+        let (stream, group) = (plan.stream.as_str(), plan.group.as_str());
+        let info = client
+            .patiently(|| ConsumerInfo::read(client, stream, group))
             .await
             .map_err(|err| TopologyError::server(&declared.of, "read", &err))?;
         compare(

@@ -10,10 +10,11 @@ use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 use tokio::process::Command;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use xtask::containers::{LABEL, PUBLIC_IMAGE};
 use xtask::{NATS_CONF, RunId, Watchdog, free_port};
 
-use super::{READY_WITHIN, STOP_WITHIN, deadline};
+use super::{READY_WITHIN, RETIRE_WITHIN, STOP_WITHIN, deadline};
 
 /// How often another address is tried when somebody was faster to take it.
 const TRIES: u32 = 5;
@@ -35,12 +36,13 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Container {
     pub(super) async fn start(config: String) -> Self {
-        let config = format!("{NATS_CONF}{config}");
         let image = env::var("TEST_NATS_IMAGE").unwrap_or_else(|_| PUBLIC_IMAGE.to_owned());
         let mut tries = 0;
         let (container, port) = loop {
             // One that is known beforehand, so that it is the same after a stop.
             let port = free_port().unwrap();
+            // What it tells clients of itself, and servers tell of each other.
+            let config = format!("{NATS_CONF}client_advertise: \"127.0.0.1:{port}\"\n{config}");
             let request = request(&image, port, &config);
             let started = RUNTIME.spawn(async move { request.start().await });
             match started.await.unwrap() {
@@ -80,14 +82,17 @@ impl Container {
 
     pub(super) async fn kill(&self) {
         // The client has a stop only, which asks first.
-        self.act(|container| async move {
-            let kill = Command::new("docker")
-                .args(["kill", container.id()])
-                .output();
-            let killed = kill.await.unwrap();
-            assert!(killed.status.success(), "{killed:?}");
-        })
-        .await;
+        docker(&["kill", self.id()]).await;
+    }
+
+    pub(super) async fn retire(&self) {
+        docker(&["kill", "--signal", "USR2", self.id()]).await;
+        let ended = timeout(RETIRE_WITHIN, docker(&["wait", self.id()])).await;
+        ended.expect("the server does not end");
+    }
+
+    pub(super) fn id(&self) -> &str {
+        self.running.as_ref().map(|running| running.id()).unwrap()
     }
 
     pub(super) async fn restart(&self) {
@@ -139,6 +144,12 @@ impl Drop for Container {
         // A container that cannot be removed now is removed by its label later.
         let _ = removed.join();
     }
+}
+
+/// Tells the engine what the client of the tests has no word for.
+pub(super) async fn docker(args: &[&str]) {
+    let done = Command::new("docker").args(args).output().await.unwrap();
+    assert!(done.status.success(), "docker {args:?}: {done:?}");
 }
 
 fn request(image: &str, port: u16, config: &str) -> testcontainers::ContainerRequest<GenericImage> {

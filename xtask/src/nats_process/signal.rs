@@ -7,6 +7,8 @@ use super::SignalError;
 pub(super) enum Signal {
     Stop,
     Continue,
+    /// Take no more clients, send those away that are there, one by one, and end (lame duck).
+    Retire,
 }
 
 /// Sends a signal to a child that nobody has waited for. Returns from a stop when it has happened.
@@ -23,6 +25,7 @@ pub(super) fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
             wait_for_stop(child)
         }
         Signal::Continue => send(Number::CONT),
+        Signal::Retire => send(Number::USR2),
     }
 }
 
