@@ -1,7 +1,8 @@
+use std::net::{Ipv4Addr, TcpListener};
 use std::num::NonZeroUsize;
 
 use futures::future::join_all;
-use xtask::free_port;
+use uuid::Uuid;
 
 use crate::Cable;
 use crate::server::{Mode, Network, Server};
@@ -46,7 +47,7 @@ impl Cluster {
     }
 
     async fn of_processes() -> Self {
-        let ports: Vec<u16> = (0..NODES).map(|_| free_port().unwrap()).collect();
+        let ports: Vec<u16> = (0..NODES).map(|_| route_port()).collect();
         let mut cables = Vec::new();
         for (from, to) in pairs() {
             let cable = Cable::to(&format!("127.0.0.1:{}", ports[to])).await;
@@ -140,6 +141,17 @@ impl Cluster {
     fn position(&self, name: &str) -> usize {
         let position = self.names().position(|node| node == name);
         position.unwrap_or_else(|| panic!("there is no server `{name}`"))
+    }
+}
+
+/// A port that is free, and not among those that the system gives to connections: it stays free while a server is away.
+fn route_port() -> u16 {
+    loop {
+        let [.., high, low] = Uuid::now_v7().into_bytes();
+        let port = 10_000 + u16::from_be_bytes([high, low]) % 20_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
     }
 }
 

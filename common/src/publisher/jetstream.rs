@@ -358,13 +358,15 @@ fn refusal(subject: &str, error: ServerError) -> Result<Trouble, PublishError> {
     const STORAGE_EXCEEDED: u64 = 10047;
     const MESSAGE_TOO_LARGE: u64 = 10054;
     const INBOX_FULL: u64 = 10167;
+    /// An earlier try is neither stored nor lost yet: the stream's leader does not hear from the others.
+    const DUPLICATE_IN_PROCESS: u64 = 10158;
     let subject = subject.to_owned();
     match error.err_code {
         STREAM_STORE_FAILED if error.description.contains("maximum") => {
             Err(PublishError::StreamFull { subject })
         }
         STORAGE_EXCEEDED => Err(PublishError::StreamFull { subject }),
-        INBOX_FULL | INSUFFICIENT_RESOURCES => Ok(Trouble::Silence),
+        INBOX_FULL | INSUFFICIENT_RESOURCES | DUPLICATE_IN_PROCESS => Ok(Trouble::Silence),
         MESSAGE_TOO_LARGE => Err(PublishError::Refused {
             subject,
             code: error.err_code,
@@ -446,6 +448,10 @@ mod tests {
         );
         check(
             r#"{"error":{"code":503,"err_code":10008,"description":"temporarily unavailable"}}"#,
+            "again: Silence",
+        );
+        check(
+            r#"{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"}}"#,
             "again: Silence",
         );
         check(

@@ -1,11 +1,17 @@
 //! Three servers that store everything three times: one of them is always in trouble, and nothing is lost.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited};
-use integration_tests::{EveryVersion, Ledger, Load, Pulse, Replica, Teller, TestNats, until};
+use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited, NOTES, Notes, Written};
+use integration_tests::{
+    EveryVersion, Ledger, Load, Pulse, Replica, Teller, TestNats, server_of, until, until_within,
+};
 
 use super::transactional::tellers_with;
+
+/// Longer than the servers take to elect leaders and clients to find them, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two replicas of a bank on one database, and deposits that come in all the time.
 struct Business {
@@ -49,14 +55,18 @@ impl Business {
     /// Waits until more is acknowledged and applied than now.
     async fn goes_on(&self) {
         let before = self.counts();
-        until("deposits are acknowledged and applied", async || {
-            let now = self.counts();
-            if now.0 > before.0 + 20 && now.1 > before.1 + 20 {
-                Ok(())
-            } else {
-                Err((before, now))
-            }
-        })
+        until_within(
+            PATIENCE,
+            "deposits are acknowledged and applied",
+            async || {
+                let now = self.counts();
+                if now.0 > before.0 + 20 && now.1 > before.1 + 20 {
+                    Ok(())
+                } else {
+                    Err((before, now))
+                }
+            },
+        )
         .await;
     }
 
@@ -79,15 +89,16 @@ impl Business {
             let all: Vec<_> = (1..=*made).collect();
             assert_eq!(stored[account], all, "{account} in the stream");
             let all: Vec<_> = all.into_iter().map(u64::cast_signed).collect();
-            until("it is entered", async || {
-                let entered: Vec<_> = self.ledger.entries(account).await;
-                if entered == all { Ok(()) } else { 
-                    if std::env::var_os("LOOK").is_some() {
-                    eprintln!("{account}: {} of {}, last {:?}, held {}, {:?} {}", entered.len(), all.len(), entered.last(), self.ledger.held().await, self.nats.consumer(ACCOUNTS, BANK).await, self.nats.ask("CONSUMER.INFO.ACCOUNTS.bank", &serde_json::json!({})).await);
-                    integration_tests::long_enough_for("x", std::time::Duration::from_secs(3)).await;
-                    }
-                    Err((entered.len(), all.len())) }
-            }).await;
+            // What came early is settled before it is entered.
+            until(&format!("{account} is entered"), async || {
+                let entered = self.ledger.entries(account).await;
+                if entered == all {
+                    Ok(())
+                } else {
+                    Err((all.len(), entered))
+                }
+            })
+            .await;
         }
         assert_eq!(self.ledger.held().await, 0);
         assert!(self.nats.dead_letters().await.is_empty());
@@ -103,25 +114,85 @@ impl Business {
     }
 }
 
+/// Guard: a publish is tried again while nobody leads the stream (`store` in `publisher/jetstream.rs`), and a silent
+/// consumer is bound anew (`SILENCE` in `runner/pull.rs`).
 #[tokio::test]
 async fn leaders_that_are_killed_under_load_lose_nothing() {
     let business = Business::start().await;
     let nats = &business.nats;
 
-    for _ in 0..2 {
-        let leader = nats.leader(ACCOUNTS).await;
-        eprintln!("kill {leader}");
-        nats.cluster().node(&leader).kill().await;
-        business.goes_on().await;
-        nats.cluster().node(&leader).restart().await;
-        nats.until_replicated(ACCOUNTS, BANK).await;
-        let leader = nats.consumer_leader(ACCOUNTS, BANK).await;
-        eprintln!("kill {leader}");
-        nats.cluster().node(&leader).kill().await;
-        business.goes_on().await;
-        nats.cluster().node(&leader).restart().await;
-        nats.until_replicated(ACCOUNTS, BANK).await;
-    }
+    let leader = nats.leader(ACCOUNTS).await;
+    nats.cluster().node(&leader).kill().await;
+    business.goes_on().await;
+    nats.cluster().node(&leader).restart().await;
+    nats.until_replicated(ACCOUNTS, BANK).await;
+    let leader = nats.consumer_leader(ACCOUNTS, BANK).await;
+    nats.cluster().node(&leader).kill().await;
+    business.goes_on().await;
+    nats.cluster().node(&leader).restart().await;
+    nats.until_replicated(ACCOUNTS, BANK).await;
 
     business.balances("leaders killed").await;
+}
+
+/// Guard: a client leaves a server that answers nothing (`leave` in `client/election.rs`).
+#[tokio::test]
+async fn server_that_is_cut_off_from_the_others_is_left_by_its_clients() {
+    let business = Business::start().await;
+    let nats = &business.nats;
+
+    let server = server_of(nats.client());
+    nats.cluster().cut_off(&server).await;
+    business.goes_on().await;
+    let elsewhere = server_of(nats.client());
+    assert_ne!(
+        elsewhere, server,
+        "its publisher went on without the others"
+    );
+    for replica in &business.replicas {
+        replica.until_ready().await;
+        assert_ne!(server_of(replica.client()), server);
+    }
+    nats.cluster().mend(&server).await;
+    nats.until_replicated(ACCOUNTS, BANK).await;
+
+    business.balances("one cut off").await;
+}
+
+/// Guard: what is sent to a server that goes is sent again to the next (`Trouble::Silence` in
+/// `publisher/jetstream.rs`, `connected` in `runner/consumer.rs`).
+#[tokio::test]
+async fn servers_that_are_replaced_one_after_the_other_are_missed_by_nobody() {
+    let business = Business::start().await;
+    let nats = &business.nats;
+
+    for server in nats.cluster().names() {
+        nats.cluster().node(&server).retire().await;
+        nats.cluster().node(&server).restart().await;
+        nats.until_replicated(ACCOUNTS, BANK).await;
+        business.goes_on().await;
+    }
+
+    business.balances("each restarted").await;
+}
+
+/// Guard: the tries of one publish have one `Nats-Msg-Id`, and go on through an election (`store` in
+/// `publisher/jetstream.rs`).
+#[tokio::test]
+async fn publish_during_an_election_waits_for_its_end_and_stores_once() {
+    let nats = TestNats::in_cluster().await;
+    nats.provision::<Notes>().await;
+    nats.publish(&Written::on("p", 1)).await;
+    let leader = nats.leader(NOTES).await;
+    nats.cluster().node(&leader).kill().await;
+
+    let began = Instant::now();
+    let stored = nats.publish(&Written::on("p", 2)).await;
+
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    eprintln!("publish during an election: {took:?}");
+    assert_eq!(stored.sequence, 2);
+    let lines: Vec<_> = nats.stored("NOTES", ">").await;
+    assert_eq!(lines.len(), 2, "stored once for every try");
 }
