@@ -8,6 +8,7 @@ mod books;
 mod broker;
 mod gate;
 mod program;
+mod servers;
 mod system;
 mod user;
 

@@ -27,10 +27,14 @@ struct Replicas<'s> {
 
 impl<'s> Replicas<'s> {
     async fn start(system: &'s System) -> Self {
+        Self::start_with(system, &[]).await
+    }
+
+    async fn start_with(system: &'s System, variables: &[(&'static str, &str)]) -> Self {
+        let variables = [&[("GATEWAY_TIMEOUT", "1s")], variables].concat();
         let mut running = Vec::new();
         for service in SERVICES {
             for _ in 0..2 {
-                let variables = [("GATEWAY_TIMEOUT", "1s")];
                 let program = system.run_program(service, program(service), &variables);
                 running.push((service, program.await));
             }
@@ -248,6 +252,24 @@ async fn restarted_server_leaves_no_ticket_unsold_and_none_sold_twice() {
 
     replicas
         .sell_out(async || system.restart_nats().await)
+        .await;
+
+    replicas.stop().await;
+}
+
+/// Guard: the services ask a cluster again that has no leader yet (`patiently` in `common/src/client/election.rs`).
+#[tokio::test]
+async fn three_servers_of_which_one_is_killed_leave_no_ticket_unsold_and_none_sold_twice() {
+    let system = System::builder().in_cluster().start_bare_server().await;
+    let create = [("PROVISION", "create"), ("REPLICAS", "3")];
+    let replicas = Replicas::start_with(&system, &create).await;
+
+    replicas
+        .sell_out(async || {
+            let server = system.cluster().node("node-1");
+            server.kill().await;
+            server.restart().await;
+        })
         .await;
 
     replicas.stop().await;

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,8 +20,9 @@ use tokio_util::task::AbortOnDropHandle;
 use xtask::Watchdog;
 
 use super::books::{self, file};
+use super::servers::{HowMany, Servers};
 use super::{Books, Broker, Gate, Program, Story, User, until, until_within};
-use crate::Server;
+use crate::Cluster;
 use crate::until::DEADLINE;
 
 /// The key that signs the tokens of users.
@@ -43,7 +43,7 @@ pub struct System {
     broker: Broker,
     books: Books,
     gate: Gate,
-    server: Server,
+    servers: Servers,
     folder: TempDir,
     // Dismissed when the folder is gone.
     _watchdog: Option<Watchdog>,
@@ -69,9 +69,16 @@ struct Task {
 pub struct SystemBuilder {
     order_ttl: Duration,
     gateway_timeout: Duration,
+    servers: HowMany,
 }
 
 impl SystemBuilder {
+    /// Lets it have three NATS servers, with everything on each. Default: one.
+    pub fn in_cluster(mut self) -> Self {
+        self.servers = HowMany::Three;
+        self
+    }
+
     /// How long an order waits for its payment. Default: a quarter of an hour.
     pub fn order_ttl(mut self, ttl: Duration) -> Self {
         self.order_ttl = ttl;
@@ -101,7 +108,8 @@ impl SystemBuilder {
     pub async fn start_server(self) -> System {
         let system = self.start_bare_server().await;
         let topology = Topology::of::<Subjects>();
-        let provisioned = topology.provision(&system.client, NonZeroUsize::MIN).await;
+        let replicas = system.servers.replicas();
+        let provisioned = topology.provision(&system.client, replicas).await;
         provisioned.unwrap();
         system
     }
@@ -116,8 +124,8 @@ impl SystemBuilder {
             .prefix("sgtickets-it-")
             .tempdir()
             .unwrap();
-        let server = Server::start("").await;
-        let client = ClientConfig::new("integration-tests").url(server.url());
+        let servers = Servers::start(self.servers).await;
+        let client = ClientConfig::new("integration-tests").url(servers.url());
         let client = build_client(&client).await.unwrap();
         let ledger = format!("sqlite://{}", file(folder.path(), books::BANK));
         let ledger = SandboxLedger::open(&ledger).await.unwrap();
@@ -128,7 +136,7 @@ impl SystemBuilder {
             client,
             books: Books::open(folder.path()),
             gate: Gate::before(SandboxGateway::new(ledger)),
-            server,
+            servers,
             _watchdog: Watchdog::arm(&format!(
                 "for _ in 1 2 3 4 5; do rm -rf '{}' && exit; sleep 1; done",
                 folder.path().display()
@@ -145,6 +153,7 @@ impl System {
         SystemBuilder {
             order_ttl: Duration::from_mins(15),
             gateway_timeout: Duration::from_secs(30),
+            servers: HowMany::One,
         }
     }
 
@@ -193,7 +202,7 @@ impl System {
     /// Where the NATS server is.
     #[must_use]
     pub fn nats_url(&self) -> &str {
-        self.server.url()
+        self.servers.url()
     }
 
     /// What verifies the tokens of users.
@@ -306,7 +315,7 @@ impl System {
         ServiceConfig {
             http_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database_url: self.database_url(service),
-            nats: ClientConfig::new(service.as_str()).url(self.server.url()),
+            nats: ClientConfig::new(service.as_str()).url(self.servers.url()),
             jwt_key: jwt_key(),
             provisioning: Provisioning::BindOnly,
         }
@@ -353,7 +362,7 @@ impl System {
         let mut all: Vec<_> = vec![
             ("HTTP_ADDR", "127.0.0.1:0".to_owned()),
             ("DATABASE_URL", self.database_url(service)),
-            ("NATS_URL", self.server.url().to_owned()),
+            ("NATS_URL", self.servers.url().to_owned()),
             ("JWT_KEY", JWT_KEY.to_owned()),
             ("GATEWAY_LEDGER", self.ledger_url()),
             ("RUST_LOG", "info".to_owned()),
@@ -373,14 +382,24 @@ impl System {
         program
     }
 
+    /// The NATS servers, if there are three.
+    ///
+    /// # Panics
+    ///
+    /// If there is one.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        self.servers.cluster()
+    }
+
     /// Stops the NATS server in order.
     pub async fn stop_nats(&self) {
-        self.server.stop().await;
+        self.servers.only().stop().await;
     }
 
     /// Starts the NATS server again, where it was.
     pub async fn restart_nats(&self) {
-        self.server.restart().await;
+        self.servers.only().restart().await;
     }
 
     /// A ticket of alice's that orders-service knows.

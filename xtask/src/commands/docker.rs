@@ -101,42 +101,54 @@ impl Docker {
         Ok(())
     }
 
-    /// Arms a watchdog that removes this run's containers if this process is killed.
+    /// Arms a watchdog that removes this run's containers and networks if this process is killed.
     pub(super) fn guard(&mut self, run_id: &RunId) {
         let host = &self.host;
         // Without a shell the next run has to do it.
         self.watchdog = Watchdog::arm(&format!(
             "DOCKER_HOST='{host}'; export DOCKER_HOST; \
              docker ps --all --quiet --filter 'label={LABEL}={run_id}' \
-             | while read -r id; do docker rm --force --volumes \"$id\"; done"
+             | while read -r id; do docker rm --force --volumes \"$id\"; done; \
+             docker network ls --quiet --filter 'label={LABEL}={run_id}' \
+             | while read -r id; do docker network rm \"$id\"; done"
         ))
         .ok();
     }
 
-    /// Removes this run's containers, and those of runs that were killed.
+    /// Removes this run's containers and networks, and those of runs that were killed.
     pub(super) fn remove_leftovers(&self, run_id: &RunId) -> anyhow::Result<()> {
+        let containers = self.leftovers(&["ps", "--all"], run_id)?;
+        self.remove(&["rm", "--force", "--volumes"], &containers)?;
+        // A network goes when nobody is on it.
+        let networks = self.leftovers(&["network", "ls"], run_id)?;
+        self.remove(&["network", "rm"], &networks)
+    }
+
+    /// What carries our label and belongs to this run, or to one that is over.
+    fn leftovers(&self, list: &[&str], run_id: &RunId) -> anyhow::Result<Vec<String>> {
         let format = format!("{{{{.ID}}}} {{{{.Label \"{LABEL}\"}}}}");
         let filter = format!("label={LABEL}");
         let found = self.ask(
-            &["ps", "--all", "--filter", &filter, "--format", &format],
+            &[list, &["--filter", &filter, "--format", &format]].concat(),
             60,
         )?;
-        let stale: Vec<&str> = found
-            .stdout
-            .lines()
-            .filter_map(|line| {
-                let (id, owner) = line.split_once(' ').unwrap_or((line, ""));
-                // What has no id of ours belongs to nobody who lives.
-                let owner = owner.parse::<RunId>().ok();
-                owner
-                    .is_none_or(|owner| owner == *run_id || owner.is_over())
-                    .then_some(id)
-            })
-            .collect();
-        if !stale.is_empty() {
-            self.ask(&[&["rm", "--force", "--volumes"], &stale[..]].concat(), 120)?;
+        let stale = found.stdout.lines().filter_map(|line| {
+            let (id, owner) = line.split_once(' ').unwrap_or((line, ""));
+            // What has no id of ours belongs to nobody who lives.
+            let owner = owner.parse::<RunId>().ok();
+            owner
+                .is_none_or(|owner| owner == *run_id || owner.is_over())
+                .then(|| id.to_owned())
+        });
+        Ok(stale.collect())
+    }
+
+    fn remove(&self, verb: &[&str], ids: &[String]) -> anyhow::Result<()> {
+        if ids.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        self.ask(&[verb, &ids[..]].concat(), 120).map(drop)
     }
 
     /// Stops the engine if it is ours and nobody else uses it.
