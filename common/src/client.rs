@@ -18,6 +18,7 @@ mod election;
 mod signals;
 
 pub use config::{ClientConfig, ConfigError};
+pub(crate) use election::DUPLICATE_IN_PROCESS;
 use election::Silence;
 pub(crate) use signals::Signals;
 

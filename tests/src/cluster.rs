@@ -181,6 +181,9 @@ cluster {{
   # What one server tells another of a third leads nowhere: there is no way around a cut.
   advertise: "127.0.0.1:1"
   routes: [{routes}]
+  # A cut shows in nothing but silence, and by default it takes a minute and a half until a server has noticed.
+  ping_interval: 2s
+  ping_max: 2
 }}
 # The least that the server takes. It waits a second at most before it sends the next client away.
 lame_duck_duration: 30s

@@ -1,6 +1,6 @@
 //! What a client does while the servers of a cluster elect who answers, and when its own server has lost the others.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::Message;
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const NO_META_LEADER: u64 = 10008;
 /// The one that was asked does not lead, and knows none that does.
 const NOT_LEADER: u64 = 10009;
+/// An earlier try of the same publish is neither stored nor lost yet, for the leader does not hear from the others.
+pub(crate) const DUPLICATE_IN_PROCESS: u64 = 10158;
 /// Too few servers are known yet for as many replicas.
 const NO_SUITABLE_PEERS: u64 = 10005;
 
@@ -34,7 +36,7 @@ pub(super) struct Silence(Mutex<Option<Instant>>);
 impl Silence {
     /// Notes what came of a request that began then. Whether the silence is too long.
     fn note(&self, answer: &Result<Message, RequestError>, began: Instant) -> bool {
-        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.since();
         let unanswered = match answer {
             Ok(message) => is_leaderless(&message.payload),
             Err(RequestError::NoResponders | RequestError::TimedOut) => true,
@@ -52,12 +54,19 @@ impl Silence {
         }
         too_long
     }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Whether an answer says only that nobody is there to give one.
+/// Whether an answer says only that there is none: nobody leads, or who does is alone.
 fn is_leaderless(payload: &[u8]) -> bool {
     match read_answer::<IgnoredAny>(payload) {
-        Err(ApiError::Server(error)) => matches!(error.err_code, NO_META_LEADER | NOT_LEADER),
+        Err(ApiError::Server(error)) => matches!(
+            error.err_code,
+            NO_META_LEADER | NOT_LEADER | DUPLICATE_IN_PROCESS
+        ),
         Ok(_) | Err(_) => false,
     }
 }
@@ -91,6 +100,11 @@ impl Client {
             // Boxed: a rare path must not make every request's future as large as its own.
             Box::pin(self.leave(&connection.nats)).await;
         }
+    }
+
+    /// Notes that something else has had no answer since then: if the next request has none either, the server is left.
+    pub(crate) fn unheard(&self, since: Instant) {
+        self.shared.silence.since().get_or_insert(since);
     }
 
     async fn leave(&self, nats: &async_nats::Client) {
@@ -135,5 +149,48 @@ impl Client {
 
     fn is_of_a_cluster(&self) -> bool {
         self.nats().server_info().cluster.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY: Result<Message, RequestError> = Err(RequestError::NoResponders);
+
+    fn long_ago() -> Instant {
+        Instant::now().checked_sub(LEAVE_AFTER).unwrap()
+    }
+
+    #[test]
+    fn server_is_left_once_it_has_answered_nothing_for_long() {
+        let silence = Silence::default();
+
+        assert!(!silence.note(&NOBODY, Instant::now()), "the first");
+        *silence.since() = Some(long_ago());
+        assert!(silence.note(&NOBODY, Instant::now()));
+        assert!(!silence.note(&NOBODY, Instant::now()), "once");
+    }
+
+    #[test]
+    fn lost_connection_and_denied_subject_are_no_silence() {
+        let silence = Silence::default();
+        *silence.since() = Some(long_ago());
+
+        assert!(!silence.note(&Err(RequestError::Denied), long_ago()));
+        assert!(silence.since().is_some(), "says nothing of the others");
+        assert!(!silence.note(&Err(RequestError::Disconnected), long_ago()));
+        assert!(silence.since().is_none(), "the next server begins anew");
+    }
+
+    #[test]
+    fn answer_that_nobody_leads_is_none() {
+        let refused = |code: u64| format!(r#"{{"error":{{"code":503,"err_code":{code}}}}}"#);
+        assert!(is_leaderless(refused(NO_META_LEADER).as_bytes()));
+        assert!(is_leaderless(refused(NOT_LEADER).as_bytes()));
+        assert!(is_leaderless(refused(DUPLICATE_IN_PROCESS).as_bytes()));
+        assert!(!is_leaderless(refused(10059).as_bytes()));
+        assert!(!is_leaderless(br#"{"stream":"S","seq":1}"#));
+        assert!(!is_leaderless(b""), "a confirmed acknowledgement");
     }
 }

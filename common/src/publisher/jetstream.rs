@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{PublishError, Publisher};
-use crate::client::{Client, RequestError, ServerError};
+use crate::client::{Client, DUPLICATE_IN_PROCESS, RequestError, ServerError};
 use crate::event::Event;
 use crate::headers::Headers;
 use crate::jitter::jitter;
@@ -358,8 +358,6 @@ fn refusal(subject: &str, error: ServerError) -> Result<Trouble, PublishError> {
     const STORAGE_EXCEEDED: u64 = 10047;
     const MESSAGE_TOO_LARGE: u64 = 10054;
     const INBOX_FULL: u64 = 10167;
-    /// An earlier try is neither stored nor lost yet: the stream's leader does not hear from the others.
-    const DUPLICATE_IN_PROCESS: u64 = 10158;
     let subject = subject.to_owned();
     match error.err_code {
         STREAM_STORE_FAILED if error.description.contains("maximum") => {

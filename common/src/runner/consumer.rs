@@ -240,6 +240,7 @@ impl Consumer {
                 }
                 _ = unavailable.changed() => (),
                 () = sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+                    worker.client.unheard(pull.heard());
                     break "server is silent".to_owned();
                 }
             }

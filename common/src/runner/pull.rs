@@ -98,6 +98,11 @@ impl Pull {
         (self.outstanding > 0).then(|| self.heard + SILENCE)
     }
 
+    /// When the server last said something.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
+    }
+
     /// What comes next.
     pub(super) async fn next(&mut self) -> Pulled {
         let Some(message) = self.subscriber.next().await else {

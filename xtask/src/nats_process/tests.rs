@@ -95,6 +95,26 @@ fn paused_server_is_silent_until_it_is_resumed() {
 }
 
 #[test]
+fn server_that_retires_ends_by_itself_and_comes_back() {
+    let Some(server) = server() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut nats = NatsProcess::builder(server, dir.path())
+        .config("lame_duck_duration: 30s\nlame_duck_grace_period: 1s")
+        .start()
+        .unwrap();
+
+    nats.retire().unwrap();
+    assert!(!says_info(nats.port()));
+    assert_eq!(nats.pid(), None);
+    assert!(log(&nats).contains("Entering lame duck mode"), "told to");
+    assert!(log(&nats).contains("Exiting"), "not killed");
+    nats.retire().expect("it is gone already");
+
+    nats.restart().unwrap();
+    assert!(says_info(nats.port()));
+}
+
+#[test]
 fn dropped_server_is_gone() {
     let Some(server) = server() else { return };
     let dir = tempfile::tempdir().unwrap();
