@@ -1,4 +1,6 @@
 //! Three servers that store everything three times: one of them is always in trouble, and nothing is lost.
+//!
+//! Guard of all: a cluster is asked again that has no leader yet (`patiently` in `client/election.rs`).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -114,8 +116,7 @@ impl Business {
     }
 }
 
-/// Guard: a publish is tried again while nobody leads the stream (`store` in `publisher/jetstream.rs`), and a silent
-/// consumer is bound anew (`SILENCE` in `runner/pull.rs`).
+/// Guard: every try of a publish has the same `Nats-Msg-Id` (`store` in `publisher/jetstream.rs`).
 #[tokio::test]
 async fn leaders_that_are_killed_under_load_lose_nothing() {
     let business = Business::start().await;
@@ -135,32 +136,36 @@ async fn leaders_that_are_killed_under_load_lose_nothing() {
     business.balances("leaders killed").await;
 }
 
-/// Guard: a client leaves a server that answers nothing (`leave` in `client/election.rs`).
+/// Guard: a client leaves a server that answers nothing (`leave` in `client/election.rs`), and what a leader without
+/// followers says is no refusal (`DUPLICATE_IN_PROCESS` there).
 #[tokio::test]
 async fn server_that_is_cut_off_from_the_others_is_left_by_its_clients() {
     let business = Business::start().await;
     let nats = &business.nats;
 
     let server = server_of(nats.client());
+    nats.let_lead(ACCOUNTS, &server).await;
     nats.cluster().cut_off(&server).await;
     business.goes_on().await;
-    let elsewhere = server_of(nats.client());
-    assert_ne!(
-        elsewhere, server,
-        "its publisher went on without the others"
-    );
-    for replica in &business.replicas {
-        replica.until_ready().await;
-        assert_ne!(server_of(replica.client()), server);
+    let clients = business.replicas.iter().map(Replica::client);
+    for client in clients.chain([nats.client()]) {
+        until_within(PATIENCE, "nobody is left there", async || {
+            if server_of(client) == server {
+                Err(server.clone())
+            } else {
+                Ok(())
+            }
+        })
+        .await;
     }
+    business.goes_on().await;
     nats.cluster().mend(&server).await;
     nats.until_replicated(ACCOUNTS, BANK).await;
 
     business.balances("one cut off").await;
 }
 
-/// Guard: what is sent to a server that goes is sent again to the next (`Trouble::Silence` in
-/// `publisher/jetstream.rs`, `connected` in `runner/consumer.rs`).
+/// Guard: as above; and a publish is tried again while nobody leads the stream (`Trouble::NoStream` there).
 #[tokio::test]
 async fn servers_that_are_replaced_one_after_the_other_are_missed_by_nobody() {
     let business = Business::start().await;
@@ -176,8 +181,7 @@ async fn servers_that_are_replaced_one_after_the_other_are_missed_by_nobody() {
     business.balances("each restarted").await;
 }
 
-/// Guard: the tries of one publish have one `Nats-Msg-Id`, and go on through an election (`store` in
-/// `publisher/jetstream.rs`).
+/// Guard: a publish is tried again while nobody leads the stream (`store` in `publisher/jetstream.rs`).
 #[tokio::test]
 async fn publish_during_an_election_waits_for_its_end_and_stores_once() {
     let nats = TestNats::in_cluster().await;

@@ -257,7 +257,6 @@ async fn restarted_server_leaves_no_ticket_unsold_and_none_sold_twice() {
     replicas.stop().await;
 }
 
-/// Guard: the services ask a cluster again that has no leader yet (`patiently` in `common/src/client/election.rs`).
 #[tokio::test]
 async fn three_servers_of_which_one_is_killed_leave_no_ticket_unsold_and_none_sold_twice() {
     let system = System::builder().in_cluster().start_bare_server().await;

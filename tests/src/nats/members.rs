@@ -25,6 +25,26 @@ impl TestNats {
             .await
     }
 
+    /// Lets a server lead a stream.
+    ///
+    /// # Panics
+    ///
+    /// If it never does.
+    pub async fn let_lead(&self, stream: StreamName, server: &str) {
+        let step_down = format!("STREAM.LEADER.STEPDOWN.{stream}");
+        let preferred = json!({ "placement": { "preferred": server } });
+        until(&format!("{server} leads {stream}"), async || {
+            let leader = self.leader(stream).await;
+            if leader == server {
+                return Ok(());
+            }
+            // Refused while somebody is just being elected.
+            let answer = self.ask(&step_down, &preferred).await;
+            Err((leader, answer))
+        })
+        .await;
+    }
+
     async fn leader_of(&self, info: &str) -> String {
         until(&format!("there is a leader in {info}"), async || {
             let info = self.try_ask(info).await?;
