@@ -3,7 +3,6 @@
 mod error;
 mod orphans;
 mod ready;
-mod signal;
 
 use std::{
     ffi::OsString,
@@ -15,12 +14,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::signal::Signal;
 pub use self::{
     error::{NotReady, SignalError, StartError},
     orphans::reap_orphans,
 };
-use crate::{command, watchdog::Watchdog};
+use crate::{
+    command,
+    signal::{self, Signal},
+    watchdog::Watchdog,
+};
 
 /// What every server of ours is told, whoever starts it: the file `nats.conf` of the repository.
 ///
@@ -205,6 +207,17 @@ impl NatsProcess {
     /// It does not run, or this system has no signals.
     pub fn resume(&self) -> Result<(), SignalError> {
         self.signal(Signal::Continue)
+    }
+
+    /// Tells the server to let its clients go, one after the other, and to end by itself. It takes no new ones.
+    ///
+    /// How long that takes is for its configuration to say; a [`stop`](Self::stop) ends it sooner.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or this system has no signals.
+    pub fn lame_duck(&self) -> Result<(), SignalError> {
+        self.signal(Signal::LameDuck)
     }
 
     /// Starts the server again on the same port and store, after a stop in order if it still runs.

@@ -49,7 +49,11 @@ fn api(addr: SocketAddr) -> Api {
         orders: replicas.clone(),
         payments: replicas,
     };
-    Api::new(addresses, JwtKey::new(&"k".repeat(32)).unwrap())
+    Api::new(
+        addresses,
+        JwtKey::new(&"k".repeat(32)).unwrap(),
+        Duration::from_secs(10),
+    )
 }
 
 fn order(status: &str) -> String {
@@ -67,7 +71,7 @@ async fn seller_who_is_asked_for_patience_tries_again() {
         (200, order("cancelled")),
     ]);
     let api = api(addr);
-    let sale = Sale::new(&api, Duration::from_secs(10));
+    let sale = Sale::new(&api, Duration::from_secs(10), Weather::Calm);
     let planned = PlannedTicket {
         title: "Blues".to_owned(),
         price: 500,

@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use hyper::StatusCode;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval, sleep};
 
-use super::api::{Api, Card, Order, Ticket};
+use super::api::{Answer, Api, Card, ListedTicket, Order, OwnOrder, Ticket};
 use super::counted::{Counted, counted};
 use super::plan::{Person, Plan, PlannedTicket, Story};
 use super::progress::Phase;
@@ -21,56 +22,84 @@ use super::progress::Phase;
 /// Sellers list this many tickets at once.
 const LISTED_AT_ONCE: usize = 16;
 
+/// As many as a page of a list has at most.
+const PAGE: usize = 100;
+
 /// The sale, as everybody who takes part in it lives it: through HTTP and nothing else.
-pub(super) struct Sale<'s> {
+pub(crate) struct Sale<'s> {
     api: &'s Api,
     /// How long anybody waits for something that must happen.
     patience: Duration,
+    weather: Weather,
     account: RefCell<Account>,
+}
+
+/// What people must reckon with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// Every request is answered, and soon.
+    Calm,
+    /// Services die, freeze and are cut off. Who hears nothing asks the next replica, and looks up what became of
+    /// the first request where that matters.
+    Rough,
 }
 
 /// What sellers and buyers did, and what they were told.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// Tickets listed.
-    pub(super) listed: Ids,
+    pub(crate) listed: Ids,
     /// Tickets whose price was changed before the sale.
-    pub(super) repriced: u32,
+    pub(crate) repriced: u32,
     /// Orders that were taken.
-    pub(super) ordered: Ids,
+    pub(crate) ordered: Ids,
     /// Tickets that several wanted at once.
-    pub(super) contests: u32,
+    pub(crate) contests: u32,
     /// Buyers who were told that somebody else was first.
-    pub(super) beaten: u32,
+    pub(crate) beaten: u32,
     /// Orders whose payment was taken.
-    pub(super) paid: Ids,
+    pub(crate) paid: Ids,
     /// Orders whose card was declined.
-    pub(super) declined: Ids,
+    pub(crate) declined: Ids,
     /// Payments whose outcome the gateway did not tell.
-    pub(super) unanswered: u32,
+    pub(crate) unanswered: u32,
     /// Orders that their buyers cancelled.
-    pub(super) cancelled: Ids,
+    pub(crate) cancelled: Ids,
     /// Orders that nobody meant to pay.
-    pub(super) let_expire: Ids,
+    pub(crate) let_expire: Ids,
     /// Cancellations that came after the payment.
-    pub(super) cancelled_too_late: u32,
+    pub(crate) cancelled_too_late: u32,
     /// Payments that came after the end of the order.
-    pub(super) paid_too_late: u32,
+    pub(crate) paid_too_late: u32,
     /// Sellers who were told that their ticket is reserved.
-    pub(super) kept_from_repricing: u32,
+    pub(crate) kept_from_repricing: u32,
     /// Times that a service asked for patience (503).
-    pub(super) unavailable: u32,
+    pub(crate) unavailable: u32,
+    /// Requests that were not answered, and asked again.
+    pub(crate) lost_answers: u32,
+    #[serde(skip)]
+    pub(crate) unsure: Unsure,
     /// What the contract does not allow, one line each.
-    pub(super) unexpected: Vec<String>,
+    pub(crate) unexpected: Vec<String>,
+}
+
+/// What was asked for and not answered, and how often: it may have been done, or be done later by a service that was
+/// frozen with the request in its hands.
+#[derive(Debug, Default)]
+pub(crate) struct Unsure {
+    /// Listings, by the title of the ticket, which no other has.
+    pub(crate) listings: BTreeMap<String, u32>,
+    /// Orders, by buyer and ticket.
+    pub(crate) orders: BTreeMap<(String, String), u32>,
 }
 
 /// What somebody was told of, by its id. The report says only how many there are.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Ids(pub(super) BTreeSet<String>);
+pub(crate) struct Ids(pub(crate) BTreeSet<String>);
 
 /// A ticket on sale, and what becomes of it.
-pub(super) struct Offer<'p> {
+pub(crate) struct Offer<'p> {
     id: String,
     planned: &'p PlannedTicket,
 }
@@ -96,7 +125,7 @@ enum Cancellation {
 
 impl Account {
     /// What became of the buyers, in one line.
-    pub(super) fn buyers(&self) -> String {
+    pub(crate) fn buyers(&self) -> String {
         let many = |number: u32, what| Counted(number as usize, what);
         counted([
             many(self.contests, "contest"),
@@ -116,7 +145,7 @@ impl Ids {
         self.0.insert(id.to_owned());
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }
@@ -128,16 +157,17 @@ impl Serialize for Ids {
 }
 
 impl<'s> Sale<'s> {
-    pub(super) fn new(api: &'s Api, patience: Duration) -> Self {
+    pub(crate) fn new(api: &'s Api, patience: Duration, weather: Weather) -> Self {
         Self {
             api,
             patience,
+            weather,
             account: RefCell::default(),
         }
     }
 
     /// Lists every ticket, and changes the price where that is planned.
-    pub(super) async fn list<'p>(&self, plan: &'p Plan, phase: &Phase) -> Vec<Offer<'p>> {
+    pub(crate) async fn list<'p>(&self, plan: &'p Plan, phase: &Phase) -> Vec<Offer<'p>> {
         let offers: Vec<_> = stream::iter(&plan.tickets)
             .map(|planned| async move {
                 let listed = self.list_one(planned).await;
@@ -164,9 +194,20 @@ impl<'s> Sale<'s> {
             new_price,
             ..
         } = planned;
+        let begun = Timestamp::now();
+        let mut is_unsure = false;
         let ticket: Ticket = self
             .until("ticket is listed", async || {
-                let answer = self.api.list_ticket(*seller, title, *price).await?;
+                if is_unsure && let Some(ticket) = self.find_listed(*seller, title, begun).await? {
+                    return Ok(Some(ticket));
+                }
+                let answer = self.api.list_ticket(*seller, title, *price);
+                let Some(answer) = self.heard(answer).await? else {
+                    is_unsure = true;
+                    let unsure = &mut self.account.borrow_mut().unsure;
+                    *unsure.listings.entry(title.clone()).or_default() += 1;
+                    return Ok(None);
+                };
                 match answer.status {
                     StatusCode::CREATED => answer.read().map(Some),
                     StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
@@ -177,10 +218,10 @@ impl<'s> Sale<'s> {
         self.account.borrow_mut().listed.add(&ticket.id);
         if let Some(price) = new_price {
             self.until("price is changed", async || {
-                let answer = self
-                    .api
-                    .change_ticket(*seller, &ticket.id, title, *price)
-                    .await?;
+                let answer = self.api.change_ticket(*seller, &ticket.id, title, *price);
+                let Some(answer) = self.heard(answer).await? else {
+                    return Ok(None);
+                };
                 match answer.status {
                     StatusCode::OK => Ok(Some(())),
                     StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
@@ -194,7 +235,7 @@ impl<'s> Sale<'s> {
     }
 
     /// Lets the buyers do what is planned, so many at once.
-    pub(super) async fn sell(
+    pub(crate) async fn sell(
         &self,
         mut offers: Vec<Offer<'_>>,
         at_once: NonZeroU32,
@@ -211,8 +252,38 @@ impl<'s> Sale<'s> {
             .await;
     }
 
+    /// Lists one ticket after the other, at this pace at most, and lets buyers do with each what is planned, so
+    /// many at once, until `end`. What has begun then goes on to its end.
+    pub(crate) async fn trade(
+        &self,
+        plan: &Plan,
+        at_once: usize,
+        pace: Duration,
+        end: impl Future<Output = ()>,
+        phase: &Phase,
+    ) {
+        let pace = stream::unfold(interval(pace), async |mut pace| {
+            pace.tick().await;
+            Some(((), pace))
+        });
+        stream::iter(&plan.tickets)
+            .zip(pace)
+            .take_until(end)
+            .for_each_concurrent(at_once, |(planned, ())| async move {
+                let told = match self.list_one(planned).await {
+                    Ok(id) => self.tell(&Offer { id, planned }).await,
+                    Err(err) => Err(err),
+                };
+                if let Err(err) = told {
+                    self.note_unexpected(&planned.title, &err);
+                }
+                phase.step();
+            })
+            .await;
+    }
+
     /// What was done.
-    pub(super) fn into_account(self) -> Account {
+    pub(crate) fn into_account(self) -> Account {
         self.account.into_inner()
     }
 
@@ -273,13 +344,25 @@ impl<'s> Sale<'s> {
 
     /// Orders once. `None` if somebody else has the ticket.
     async fn order(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<Option<Order>> {
+        let begun = Timestamp::now();
+        let mut is_unsure = false;
         self.until(format!("order of {buyer} is answered"), async || {
-            let answer = self.api.order(buyer, &offer.id).await?;
+            let Some(answer) = self.heard(self.api.order(buyer, &offer.id)).await? else {
+                is_unsure = true;
+                let unsure = &mut self.account.borrow_mut().unsure;
+                let order = (buyer.to_string(), offer.id.clone());
+                *unsure.orders.entry(order).or_default() += 1;
+                return Ok(None);
+            };
             match answer.status {
                 StatusCode::CREATED => {
                     let order: Order = answer.read()?;
                     self.account.borrow_mut().ordered.add(&order.id);
                     Ok(Some(Some(order)))
+                }
+                // Whoever has the ticket may be the same buyer, and not know it.
+                StatusCode::CONFLICT if is_unsure => {
+                    self.find_order(buyer, offer, begun).await.map(Some)
                 }
                 StatusCode::CONFLICT => Ok(Some(None)),
                 // The ticket is on its way to orders-service.
@@ -318,7 +401,10 @@ impl<'s> Sale<'s> {
             .until(
                 format!("payment of order {} is answered", order.id),
                 async || {
-                    let answer = self.api.pay(buyer, &order.id, card).await?;
+                    let Some(answer) = self.heard(self.api.pay(buyer, &order.id, card)).await?
+                    else {
+                        return Ok(None);
+                    };
                     match answer.status {
                         StatusCode::CREATED => Ok(Some(Payment::Taken)),
                         StatusCode::PAYMENT_REQUIRED => Ok(Some(Payment::Declined)),
@@ -353,7 +439,10 @@ impl<'s> Sale<'s> {
             .until(
                 format!("cancellation of order {} is answered", order.id),
                 async || {
-                    let answer = self.api.cancel_order(buyer, &order.id).await?;
+                    let answer = self.api.cancel_order(buyer, &order.id);
+                    let Some(answer) = self.heard(answer).await? else {
+                        return Ok(None);
+                    };
                     match answer.status {
                         StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(Cancellation::InTime)),
                         StatusCode::CONFLICT => Ok(Some(Cancellation::TooLate)),
@@ -386,10 +475,10 @@ impl<'s> Sale<'s> {
             ..
         } = offer.planned;
         self.until("price of a reserved ticket is kept", async || {
-            let answer = self
-                .api
-                .change_ticket(*seller, &offer.id, title, *price)
-                .await?;
+            let answer = self.api.change_ticket(*seller, &offer.id, title, *price);
+            let Some(answer) = self.heard(answer).await? else {
+                return Ok(None);
+            };
             match answer.status {
                 StatusCode::CONFLICT => {
                     self.account.borrow_mut().kept_from_repricing += 1;
@@ -426,8 +515,9 @@ impl<'s> Sale<'s> {
             account.contests += 1;
             account.beaten += u32::try_from(buyers.len() - winners.len())?;
         }
+        // In rough weather an order comes to its end while others still ask, or is taken and nobody hears of it.
         ensure!(
-            winners.len() == 1,
+            winners.len() == 1 || self.weather == Weather::Rough,
             "{} of {} buyers got an order for one ticket at once",
             winners.len(),
             buyers.len(),
@@ -474,7 +564,9 @@ impl<'s> Sale<'s> {
         wanted: impl Fn(OrderStatus) -> bool,
     ) -> anyhow::Result<OrderStatus> {
         self.until(format!("order {} goes on", order.id), async || {
-            let answer = self.api.show_order(buyer, &order.id).await?;
+            let Some(answer) = self.heard(self.api.show_order(buyer, &order.id)).await? else {
+                return Ok(None);
+            };
             match answer.status {
                 StatusCode::OK => {
                     let Order { status, .. } = answer.read()?;
@@ -485,6 +577,79 @@ impl<'s> Sale<'s> {
             }
         })
         .await
+    }
+
+    /// What was answered. `None` in rough weather: nothing, and it is to be asked again.
+    async fn heard(
+        &self,
+        answer: impl Future<Output = anyhow::Result<Answer>>,
+    ) -> anyhow::Result<Option<Answer>> {
+        match (answer.await, self.weather) {
+            (Ok(answer), _) => Ok(Some(answer)),
+            (Err(err), Weather::Calm) => Err(err),
+            (Err(_), Weather::Rough) => {
+                self.account.borrow_mut().lost_answers += 1;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The ticket of this title, if it was listed since.
+    async fn find_listed(
+        &self,
+        seller: Person,
+        title: &str,
+        since: Timestamp,
+    ) -> anyhow::Result<Option<Ticket>> {
+        let mut after = first_id(since)?;
+        loop {
+            let answer = self.api.tickets_after(seller, &after);
+            let Some(page) = self.page::<ListedTicket>(answer).await? else {
+                return Ok(None);
+            };
+            match page.iter().find(|listed| listed.title == title) {
+                Some(ListedTicket { id, .. }) => return Ok(Some(Ticket { id: id.clone() })),
+                None if page.len() < PAGE => return Ok(None),
+                None => after.clone_from(&page[page.len() - 1].id),
+            }
+        }
+    }
+
+    /// The buyer's order of the ticket, if it was placed since and stands.
+    async fn find_order(
+        &self,
+        buyer: Person,
+        offer: &Offer<'_>,
+        since: Timestamp,
+    ) -> anyhow::Result<Option<Order>> {
+        let after = first_id(since)?;
+        let page = self
+            .until(format!("{buyer} looks up the order"), async || {
+                self.page::<OwnOrder>(self.api.orders_after(buyer, &after))
+                    .await
+            })
+            .await?;
+        let own = page
+            .into_iter()
+            .find(|own| own.ticket.id == offer.id && own.order.status != OrderStatus::Cancelled);
+        Ok(own.map(|own| {
+            self.account.borrow_mut().ordered.add(&own.order.id);
+            own.order
+        }))
+    }
+
+    async fn page<T: DeserializeOwned>(
+        &self,
+        answer: impl Future<Output = anyhow::Result<Answer>>,
+    ) -> anyhow::Result<Option<Vec<T>>> {
+        match self.heard(answer).await? {
+            Some(answer) if answer.status == StatusCode::OK => answer.read().map(Some),
+            Some(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                Ok(self.note_unavailable())
+            }
+            Some(answer) => bail!("look at a list was answered {}", answer.text()),
+            None => Ok(None),
+        }
     }
 
     /// Asks again and again until there is an answer, more and more seldom.
@@ -529,6 +694,13 @@ fn is_right_end(payment: Payment, cancellation: Cancellation, status: OrderStatu
             }
         }
     }
+}
+
+/// The first id that can have been given since: ids begin with the time.
+fn first_id(since: Timestamp) -> anyhow::Result<String> {
+    let millis = u64::try_from(since.as_millisecond())?;
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]);
+    Ok(id.into_uuid().to_string())
 }
 
 fn time_left(order: &Order) -> Duration {

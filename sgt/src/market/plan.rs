@@ -188,16 +188,16 @@ impl fmt::Display for Person {
 
 /// `SplitMix64`: small, quick, and the same on every platform and for ever. No secret.
 #[derive(Debug)]
-struct Dice {
+pub(crate) struct Dice {
     state: u64,
 }
 
 impl Dice {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -206,7 +206,7 @@ impl Dice {
     }
 
     /// A number from 0 to `end - 1`; 0 if `end` is 0. The upper half of a roll, scaled.
-    fn below(&mut self, end: u32) -> u32 {
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
         let scaled = (self.roll() >> 32) * u64::from(end);
         u32::try_from(scaled >> 32).unwrap_or_default()
     }

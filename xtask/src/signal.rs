@@ -1,17 +1,19 @@
 use std::process::Child;
 
-use super::SignalError;
+use crate::nats_process::SignalError;
 
-/// What a server can be told besides to end.
+/// What a child can be told besides to end.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     Stop,
     Continue,
+    /// To `nats-server`: let the clients go, one after the other, and end.
+    LameDuck,
 }
 
 /// Sends a signal to a child that nobody has waited for. Returns from a stop when it has happened.
 #[cfg(unix)]
-pub(super) fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
+pub(crate) fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
     use rustix::process::{Pid, Signal as Number, kill_process};
 
     let send = |number| {
@@ -23,6 +25,7 @@ pub(super) fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
             wait_for_stop(child)
         }
         Signal::Continue => send(Number::CONT),
+        Signal::LameDuck => send(Number::USR2),
     }
 }
 
@@ -50,6 +53,6 @@ fn wait_for_stop(child: &Child) -> Result<(), SignalError> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn send(_: &Child, _: Signal) -> Result<(), SignalError> {
+pub(crate) fn send(_: &Child, _: Signal) -> Result<(), SignalError> {
     Err(SignalError::Unsupported)
 }

@@ -9,9 +9,8 @@ use payments_service::SandboxLedger;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use super::super::broker::{Consumer, Event};
-use super::super::facts::{Databases, Facts};
-use super::super::sale::{Account, Ids};
-use super::super::system::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
+use super::super::facts::{Databases, Facts, LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
+use super::super::sale::{Account, Ids, Weather};
 use super::{Verdict, judge};
 
 mod money;
@@ -145,6 +144,8 @@ fn event(subject: Subjects, name: &str, nth: u32) -> Event {
         subject,
         key: id_of(name).to_owned(),
         identity: (String::new(), nth.to_string()),
+        cause: None,
+        version: None,
         written: None,
         stored: Timestamp::UNIX_EPOCH,
     }
@@ -186,7 +187,7 @@ fn broken(facts: &Facts) -> Vec<Verdict> {
 }
 
 fn broken_promises(facts: &Facts, told: &Account) -> Vec<Verdict> {
-    judge(facts, told)
+    judge(facts, told, Weather::Calm)
         .into_iter()
         .filter(|verdict| !verdict.ok)
         .collect()
