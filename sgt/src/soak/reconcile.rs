@@ -250,3 +250,6 @@ fn named(event: &Event) -> String {
         None => format!("{subject} of {key} (id {id} of {source})"),
     }
 }
+
+#[cfg(test)]
+mod tests;

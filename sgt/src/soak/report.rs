@@ -177,3 +177,104 @@ impl fmt::Display for Faults {
         write!(f, "{}: {}", self.total(), kinds.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::{SubjectSet as _, Subjects};
+
+    use super::super::schedule::{Kind, Target};
+    use super::*;
+    use crate::market::api::Service;
+    use crate::market::facts::Handled;
+    use crate::market::latency::Latencies;
+
+    fn report(broken: Vec<String>) -> Report {
+        let facts = Facts::default();
+        let orders = Target::Replica(Service::Orders, 1);
+        let faults = [
+            ((Target::Server, Kind::Kill), 2),
+            ((orders, Kind::Kill), 1),
+            ((orders, Kind::LameDuck), 1),
+        ];
+        Report {
+            seed: 7,
+            minutes: 1,
+            seconds: 70.5,
+            requests: 3,
+            tickets: Tickets::count(&facts),
+            orders: Orders::count(&facts),
+            payments: Payments::count(&facts),
+            sale: Account::default(),
+            faults: Faults(faults.into()),
+            longest_pause_seconds: 12.5,
+            events: EventCounts::count(&facts),
+            delivery: Delivery::count(&facts),
+            duplicates_suppressed: 4,
+            lost: broken.len(),
+            applied_twice: 0,
+            published_to_handled: Latencies::default().into(),
+            invariants: vec![Verdict::new(
+                "nothing is lost",
+                "3 events".to_owned(),
+                broken,
+            )],
+        }
+    }
+
+    #[test]
+    fn line_says_everything_that_matters() {
+        assert_eq!(
+            report(Vec::new()).line(),
+            "seed 7, 1 minute: 4 faults, 0 events, 0 redeliveries, 4 duplicates suppressed, \
+             longest pause 12.5 s, lost 0, applied twice 0, 0 of 1 invariants broken"
+        );
+    }
+
+    #[test]
+    fn text_says_what_is_broken() {
+        let broken = report(vec!["an event".to_owned()]);
+        assert!(!broken.is_sound());
+        let text = broken.to_string();
+        assert!(
+            text.contains("Faults     4: 3 killed, 1 lame duck\n"),
+            "{text}"
+        );
+        assert!(text.contains("lost 1, applied twice 0\n"), "{text}");
+        assert!(
+            text.contains("  BROKEN  nothing is lost (3 events)\n            an event\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("1 of 1 invariants are BROKEN."), "{text}");
+    }
+
+    #[test]
+    fn json_has_faults_by_target_and_kind_and_every_channel() {
+        let json = serde_json::to_value(report(Vec::new())).unwrap();
+        assert_eq!(json["faults"]["nats-server"]["kill"], 2);
+        assert_eq!(json["faults"]["orders-service 2"]["lameDuck"], 1);
+        assert_eq!(
+            json["events"].as_object().unwrap().len(),
+            Subjects::ALL.len()
+        );
+        assert_eq!(json["duplicatesSuppressed"], 4);
+        assert_eq!(
+            (&json["lost"], &json["appliedTwice"]),
+            (&0.into(), &0.into())
+        );
+    }
+
+    #[test]
+    fn longest_pause_counts_from_the_beginning() {
+        let applied_after = |seconds| Handled {
+            group: String::new(),
+            identity: (String::new(), String::new()),
+            at: Timestamp::UNIX_EPOCH + Duration::from_secs(seconds),
+        };
+        let facts = Facts {
+            handled: [5, 3, 12].map(applied_after).into(),
+            ..Facts::default()
+        };
+        let pause = longest_pause(&facts, Timestamp::UNIX_EPOCH);
+        assert_eq!(pause, Duration::from_secs(7));
+    }
+}

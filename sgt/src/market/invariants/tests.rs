@@ -373,6 +373,26 @@ async fn what_is_there_and_nobody_was_told_is_found() {
 }
 
 #[tokio::test]
+async fn what_somebody_asked_for_and_heard_nothing_of_is_no_lie() {
+    let facts = facts(TICKETS_DB, "").await;
+    let mut told = told();
+    told.listed.0.remove("new");
+    told.ordered.0.remove(id_of("late"));
+    told.unsure.listings.insert("Harbour".to_owned(), 1);
+    let wish = ("bob".to_owned(), "back".to_owned());
+    told.unsure.orders.insert(wish, 1);
+    assert_eq!(broken_promises(&facts, &told), []);
+
+    // One request explains one ticket, and no other.
+    told.listed.0.remove("back");
+    expect_of(
+        &broken_promises(&facts, &told),
+        "sellers and buyers were told what is so",
+        "ticket back is there, and nobody was told",
+    );
+}
+
+#[tokio::test]
 async fn lost_event_is_found() {
     let mut facts = facts(TICKETS_DB, "").await;
     facts
@@ -451,6 +471,22 @@ fn check_expiry(facts: &Facts, line: Option<&str>) {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn late_cancellation_is_forgiven_in_rough_weather() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    let expiration = event(Subjects::ExpirationComplete, "late", 99);
+    facts.events.push(expiration);
+    for event in &mut facts.events {
+        event.stored += Duration::from_secs(30);
+    }
+    let mut told = told();
+    told.let_expire.0.insert(id_of("late").to_owned());
+
+    let verdicts = judge(&facts, &told, Weather::Rough);
+
+    assert!(verdicts.iter().all(|verdict| verdict.ok), "{verdicts:#?}");
 }
 
 #[tokio::test]
