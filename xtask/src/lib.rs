@@ -23,7 +23,7 @@ pub mod nats_server;
 mod program;
 mod run_id;
 mod scratch;
-mod signal;
+pub mod signal;
 mod watchdog;
 
 pub use nats_process::{

@@ -18,11 +18,7 @@ pub use self::{
     error::{NotReady, SignalError, StartError},
     orphans::reap_orphans,
 };
-use crate::{
-    command,
-    signal::{self, Signal},
-    watchdog::Watchdog,
-};
+use crate::{command, signal, signal::Signal, watchdog::Watchdog};
 
 /// What every server of ours is told, whoever starts it: the file `nats.conf` of the repository.
 ///
@@ -209,17 +205,6 @@ impl NatsProcess {
         self.signal(Signal::Continue)
     }
 
-    /// Tells the server to let its clients go, one after the other, and to end by itself. It takes no new ones.
-    ///
-    /// How long that takes is for its configuration to say; a [`stop`](Self::stop) ends it sooner.
-    ///
-    /// # Errors
-    ///
-    /// It does not run, or this system has no signals.
-    pub fn lame_duck(&self) -> Result<(), SignalError> {
-        self.signal(Signal::LameDuck)
-    }
-
     /// Starts the server again on the same port and store, after a stop in order if it still runs.
     ///
     /// # Errors
@@ -295,7 +280,12 @@ impl NatsProcess {
         self.options.dir.join("server.log")
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), SignalError> {
+    /// Sends the server a signal, and does not wait for what it does about it.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or this system has no signals.
+    pub fn signal(&self, signal: Signal) -> Result<(), SignalError> {
         let running = self.running.as_ref().ok_or(SignalError::NotRunning)?;
         signal::send(&running.child, signal)
     }

@@ -9,8 +9,7 @@ use std::{
 };
 
 use crate::{
-    command,
-    nats_process::SignalError,
+    SignalError, command,
     signal::{self, Signal},
     watchdog::Watchdog,
 };

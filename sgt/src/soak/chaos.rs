@@ -6,6 +6,7 @@ use futures::future::join_all;
 use serde::{Serialize, Serializer};
 use tokio::time::{Instant, sleep, sleep_until};
 use xtask::NatsProcess;
+use xtask::signal::Signal;
 
 use super::schedule::{Fault, Kind, Schedule, Target};
 use super::site::{Replica, Server, Site};
@@ -74,7 +75,11 @@ impl<'c> Chaos<'c> {
                 Kind::Kill => server.tell(NatsProcess::kill).await??,
                 Kind::Restart => server.tell(NatsProcess::stop).await??,
                 Kind::Freeze => server.tell(|server| server.pause()).await??,
-                Kind::LameDuck => server.tell(|server| server.lame_duck()).await??,
+                Kind::LameDuck => {
+                    server
+                        .tell(|server| server.signal(Signal::LameDuck))
+                        .await??;
+                }
                 Kind::Cut => server.cable.cut(),
                 Kind::Stall => server.cable.stall(),
             }
