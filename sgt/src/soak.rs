@@ -44,7 +44,7 @@ const TTL: Duration = Duration::from_secs(10);
 /// Whoever hears nothing for so long asks the next replica. Longer than a payment takes.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long anybody waits for what must happen, faults included.
-const PATIENCE: Duration = Duration::from_mins(4);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// A ticket is listed this often, if buyers keep up.
 const PACE: Duration = Duration::from_millis(150);
 const TICKETS_A_MINUTE: NonZeroU32 = NonZeroU32::new(400).expect("there are some");
@@ -243,11 +243,13 @@ impl Run<'_> {
             .context("NATS cannot be used")?;
         let databases = Databases::open(self.folder.path()).await?;
         let broker = Broker::new(&client);
-        settle::until_quiet(&databases, &broker, PATIENCE, &phase).await?;
+        let deadline = Instant::now() + PATIENCE;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        settle::until_quiet(&databases, &broker, left(), &phase).await?;
         // Orders that came to their end long ago expire all the same, and schedules fire by the second.
         sleep(TTL + Duration::from_secs(2)).await;
-        settle::until_quiet(&databases, &broker, PATIENCE, &phase).await?;
-        let facts = Facts::read(&databases, &broker, PATIENCE).await?;
+        settle::until_quiet(&databases, &broker, left(), &phase).await?;
+        let facts = Facts::read(&databases, &broker, left()).await?;
         client.close().await;
         phase.end("outboxes, consumers, orders and payments");
         Ok(facts)
