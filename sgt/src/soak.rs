@@ -44,7 +44,7 @@ const TTL: Duration = Duration::from_secs(10);
 /// Whoever hears nothing for so long asks the next replica. Longer than a payment takes.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long anybody waits for what must happen, faults included.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// A ticket is listed this often, if buyers keep up.
 const PACE: Duration = Duration::from_millis(150);
 const TICKETS_A_MINUTE: NonZeroU32 = NonZeroU32::new(400).expect("there are some");
