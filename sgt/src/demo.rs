@@ -28,10 +28,10 @@ use crate::market::counted::Counted;
 use crate::market::counts::{Delivery, EventCounts, Orders, Payments, Tickets, round};
 use crate::market::facts::{Databases, Facts};
 use crate::market::invariants::{self, Verdict};
-use crate::market::plan::{Plan, Size};
+use crate::market::plan::{Plan, Size, Weather};
 use crate::market::progress::Screen;
 use crate::market::run_folder::RunFolder;
-use crate::market::sale::{Account, Sale, Weather};
+use crate::market::sale::{Account, Sale};
 use crate::market::settle;
 
 /// As a shell reports a process that was ended by Ctrl-C.
@@ -253,7 +253,7 @@ async fn sell_and_judge(
         tickets: args.tickets,
         buyers: args.buyers,
     };
-    let plan = Plan::new(size, args.seed);
+    let plan = Plan::new(size, args.seed, Weather::Calm);
     let api = Api::new(addresses.clone(), setup.jwt_key.clone(), ANSWER_WITHIN);
     let sale = Sale::new(&api, setup.ttl + PATIENCE, Weather::Calm);
 

@@ -2,6 +2,7 @@
 
 mod cable;
 mod chaos;
+mod recognised;
 mod reconcile;
 mod report;
 mod schedule;
@@ -21,20 +22,21 @@ use uuid::Uuid;
 use xtask::nats_server::{self, NatsServer};
 
 use self::chaos::{Chaos, Faults};
+use self::recognised::Recognised;
 use self::reconcile::Reconciliation;
 use self::report::{Report, longest_pause};
 use self::schedule::{REPLICAS, Schedule};
-use self::site::{Site, duplicates_suppressed};
+use self::site::Site;
 use crate::market::api::Api;
 use crate::market::broker::Broker;
 use crate::market::counted::Counted;
 use crate::market::counts::{Delivery, EventCounts, Orders, Payments, Tickets, round};
 use crate::market::facts::{Databases, Facts};
 use crate::market::invariants::{self, Verdict};
-use crate::market::plan::{Plan, Size};
+use crate::market::plan::{Plan, Size, Weather};
 use crate::market::progress::{Phase, Screen};
 use crate::market::run_folder::RunFolder;
-use crate::market::sale::{Account, Sale, Weather};
+use crate::market::sale::{Account, Sale};
 use crate::market::settle;
 
 /// As a shell reports a process that was ended by Ctrl-C.
@@ -222,6 +224,7 @@ impl Run<'_> {
                 buyers: BUYERS,
             },
             self.args.seed,
+            Weather::Rough,
         );
         let phase = self.screen.phase("trading", 0);
         let sale = Sale::new(self.api, PATIENCE, Weather::Rough);
@@ -290,7 +293,7 @@ impl Run<'_> {
             longest_pause_seconds: round(pause.as_secs_f64()),
             events: EventCounts::count(facts),
             delivery: Delivery::count(facts),
-            duplicates_suppressed: duplicates_suppressed(self.folder.path())?,
+            recognised: Recognised::count(self.folder.path(), facts)?,
             lost: reconciliation.lost,
             applied_twice: reconciliation.applied_twice,
             published_to_handled: facts.latencies().0.into(),

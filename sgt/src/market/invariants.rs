@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::broker::Event;
 use super::counted::Counted;
 use super::facts::{Facts, OrderState, Payment, TicketState};
-use super::sale::{Account, Ids, Weather};
+use super::plan::Weather;
+use super::sale::{Account, Ids};
 
 mod money;
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use super::api::{Answer, Api, Card, ListedTicket, Order, OwnOrder, Ticket};
 use super::counted::{Counted, counted};
-use super::plan::{Person, Plan, PlannedTicket, Story};
+use super::plan::{Person, Plan, PlannedTicket, Story, Weather};
 use super::progress::Phase;
 
 /// Sellers list this many tickets at once.
@@ -32,16 +32,6 @@ pub(crate) struct Sale<'s> {
     patience: Duration,
     weather: Weather,
     account: RefCell<Account>,
-}
-
-/// What people must reckon with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weather {
-    /// Every request is answered, and soon.
-    Calm,
-    /// Services die, freeze and are cut off. Who hears nothing asks the next replica, and looks up what became of
-    /// the first request where that matters.
-    Rough,
 }
 
 /// What sellers and buyers did, and what they were told.
@@ -319,7 +309,7 @@ impl<'s> Sale<'s> {
             Story::GatewayFallsSilent(buyer) => {
                 let order = self.reserve(*buyer, offer).await?;
                 self.pay(*buyer, &order, Card::Silent).await?;
-                self.settled(*buyer, &order).await.map(drop)
+                self.pay_and_settle(*buyer, &order).await
             }
             Story::StaysUnsold => Ok(()),
         }

@@ -1,6 +1,6 @@
 use std::io;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -24,6 +24,8 @@ struct State {
 enum Passes {
     #[default]
     Everything,
+    /// Connections stay, and what clients say stays on the way.
+    WhatTheServerSays,
     /// Connections stay, and what is said stays on the way.
     Nothing,
     /// There are no connections.
@@ -67,6 +69,12 @@ impl Cable {
             .send_modify(|state| state.passes = Passes::Nothing);
     }
 
+    /// Lets clients hear everything, and nobody hear them, until it is mended. Nothing is lost.
+    pub(super) fn deafen(&self) {
+        self.state
+            .send_modify(|state| state.passes = Passes::WhatTheServerSays);
+    }
+
     /// Passes everything on again.
     pub(super) fn mend(&self) {
         self.state
@@ -89,14 +97,16 @@ async fn listen(listener: TcpListener, server: String, state: watch::Receiver<St
 /// Carries a connection until one side ends it or it is severed.
 async fn carry(mut client: TcpStream, server: String, mut state: watch::Receiver<State>) {
     let cuts = state.borrow().cuts;
-    let carrying = async {
-        let mut server = TcpStream::connect(server).await?;
-        copy_bidirectional(&mut client, &mut server).await
+    let Ok(mut server) = TcpStream::connect(server).await else {
+        return;
     };
-    let mut carrying = std::pin::pin!(carrying);
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let mut there = std::pin::pin!(copy(&mut from_client, &mut to_server));
+    let mut back = std::pin::pin!(copy(&mut from_server, &mut to_client));
     loop {
-        let now = *state.borrow_and_update();
-        if now.cuts != cuts {
+        let State { cuts: now, passes } = *state.borrow_and_update();
+        if now != cuts {
             return;
         }
         tokio::select! {
@@ -104,8 +114,9 @@ async fn carry(mut client: TcpStream, server: String, mut state: watch::Receiver
             changed = state.changed() => if changed.is_err() {
                 return;
             },
-            // What is not polled carries nothing.
-            _ = &mut carrying, if now.passes == Passes::Everything => return,
+            // What is not polled carries nothing. However one of them ends, it ends for both.
+            _ = &mut there, if passes == Passes::Everything => return,
+            _ = &mut back, if passes != Passes::Nothing => return,
         }
     }
 }
@@ -155,6 +166,25 @@ mod tests {
         far.mend();
         let mut client = TcpStream::connect(near.addr()).await.unwrap();
         assert_eq!(says(&mut client).await, Some(b'x'));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_heard_hears_everything() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let cable = Cable::to(&addr).await.unwrap();
+        let mut client = TcpStream::connect(cable.addr()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+
+        cable.deafen();
+        server.write_all(b"x").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'x');
+        client.write_all(b"y").await.unwrap();
+        let heard = timeout(Duration::from_millis(50), server.read_u8()).await;
+        assert!(heard.is_err(), "{heard:?}");
+
+        cable.mend();
+        assert_eq!(server.read_u8().await.unwrap(), b'y');
     }
 
     #[tokio::test]

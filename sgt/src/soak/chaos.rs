@@ -82,12 +82,13 @@ impl<'c> Chaos<'c> {
                 }
                 Kind::Cut => server.cable.cut(),
                 Kind::Stall => server.cable.stall(),
+                Kind::Unheard => server.cable.deafen(),
             }
             sleep(fault.lasts).await; // the schedule
             match fault.kind {
                 Kind::Kill | Kind::Restart | Kind::LameDuck => server.restart().await?,
                 Kind::Freeze => server.tell(|server| server.resume()).await??,
-                Kind::Cut | Kind::Stall => server.cable.mend(),
+                Kind::Cut | Kind::Stall | Kind::Unheard => server.cable.mend(),
             }
         }
         Ok(())
@@ -103,6 +104,7 @@ impl<'c> Chaos<'c> {
                 Kind::Freeze => replica.program()?.pause()?,
                 Kind::Cut => replica.cable.cut(),
                 Kind::Stall => replica.cable.stall(),
+                Kind::Unheard => replica.cable.deafen(),
             }
             sleep(fault.lasts).await; // the schedule
             match fault.kind {
@@ -111,7 +113,7 @@ impl<'c> Chaos<'c> {
                     self.tell_address(replica)?;
                 }
                 Kind::Freeze => replica.program()?.resume()?,
-                Kind::Cut | Kind::Stall => replica.cable.mend(),
+                Kind::Cut | Kind::Stall | Kind::Unheard => replica.cable.mend(),
             }
         }
         self.watch(replica, self.begun + self.schedule.length).await

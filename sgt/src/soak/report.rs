@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::chaos::Faults;
+use super::recognised::Recognised;
 use crate::market::counted::Counted;
 use crate::market::counts::{Delivery, EventCounts, Latency, Orders, Payments, Tickets};
 use crate::market::facts::Facts;
@@ -31,9 +32,8 @@ pub(super) struct Report {
     pub(super) longest_pause_seconds: f64,
     pub(super) events: EventCounts,
     pub(super) delivery: Delivery,
-    /// How often inbox or version guard said of an event that it, or a later version, was applied before: counted in
-    /// what the replicas logged.
-    pub(super) duplicates_suppressed: usize,
+    #[serde(flatten)]
+    pub(super) recognised: Recognised,
     /// Events that are in no stream though their row is there, and those that a group did not apply.
     pub(super) lost: usize,
     /// Events whose effect is there more than once.
@@ -68,7 +68,7 @@ impl Report {
             faults,
             events,
             delivery,
-            duplicates_suppressed,
+            recognised,
             lost,
             applied_twice,
             longest_pause_seconds,
@@ -77,13 +77,14 @@ impl Report {
         } = self;
         let broken = invariants.iter().filter(|verdict| !verdict.ok).count();
         format!(
-            "seed {seed}, {}: {}, {}, {} redeliveries, {duplicates_suppressed} duplicates suppressed, \
+            "seed {seed}, {}: {}, {}, {} redeliveries, {} duplicates suppressed, \
              longest pause {longest_pause_seconds:.1} s, lost {lost}, applied twice {applied_twice}, \
              {broken} of {} invariants broken",
             Counted(*minutes as usize, "minute"),
             Counted(faults.total(), "fault"),
             Counted(events.total(), "event"),
             delivery.redeliveries,
+            recognised.duplicates_suppressed,
             invariants.len(),
         )
     }
@@ -98,6 +99,12 @@ impl fmt::Display for Report {
             sale,
             faults,
             delivery,
+            recognised:
+                Recognised {
+                    duplicates_suppressed,
+                    overtaken,
+                    early,
+                },
             ..
         } = self;
         let row = |f: &mut fmt::Formatter<'_>, name: &str, text: fmt::Arguments<'_>| {
@@ -129,9 +136,13 @@ impl fmt::Display for Report {
             f,
             "",
             format_args!(
-                "{} duplicates suppressed, lost {}, applied twice {}",
-                self.duplicates_suppressed, self.lost, self.applied_twice
+                "{duplicates_suppressed} duplicates suppressed, {early} early ones held, {overtaken} overtaken"
             ),
+        )?;
+        row(
+            f,
+            "",
+            format_args!("lost {}, applied twice {}", self.lost, self.applied_twice),
         )?;
         row(
             f,
@@ -209,7 +220,10 @@ mod tests {
             longest_pause_seconds: 12.5,
             events: EventCounts::count(&facts),
             delivery: Delivery::count(&facts),
-            duplicates_suppressed: 4,
+            recognised: Recognised {
+                duplicates_suppressed: 4,
+                ..Recognised::default()
+            },
             lost: broken.len(),
             applied_twice: 0,
             published_to_handled: Latencies::default().into(),

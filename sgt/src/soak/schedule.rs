@@ -52,26 +52,30 @@ pub(super) enum Kind {
     Cut,
     /// Its connections stay, and nothing passes for a while.
     Stall,
+    /// It hears everything and nobody hears it for a while: what it has applied is delivered to another.
+    Unheard,
     /// The server lets its clients go, and ends.
     LameDuck,
 }
 
 /// How often each kind befalls a replica, of a hundred times.
-const OF_REPLICAS: [(Kind, u32); 5] = [
-    (Kind::Kill, 30),
-    (Kind::Freeze, 30),
-    (Kind::Restart, 15),
-    (Kind::Cut, 15),
-    (Kind::Stall, 10),
+const OF_REPLICAS: [(Kind, u32); 6] = [
+    (Kind::Kill, 28),
+    (Kind::Freeze, 27),
+    (Kind::Restart, 14),
+    (Kind::Cut, 13),
+    (Kind::Stall, 8),
+    (Kind::Unheard, 10),
 ];
 /// How often each kind befalls the server.
-const OF_THE_SERVER: [(Kind, u32); 6] = [
-    (Kind::Kill, 25),
-    (Kind::Freeze, 20),
-    (Kind::Restart, 15),
-    (Kind::Cut, 20),
-    (Kind::Stall, 10),
-    (Kind::LameDuck, 10),
+const OF_THE_SERVER: [(Kind, u32); 7] = [
+    (Kind::Kill, 24),
+    (Kind::Freeze, 19),
+    (Kind::Restart, 14),
+    (Kind::Cut, 18),
+    (Kind::Stall, 8),
+    (Kind::Unheard, 8),
+    (Kind::LameDuck, 9),
 ];
 
 impl Schedule {
@@ -144,6 +148,7 @@ impl Kind {
             Self::Freeze | Self::Stall if is_long => between(dice, 11_000, 16_000),
             Self::Freeze | Self::Stall => between(dice, 200, 4_000),
             Self::Cut => between(dice, 100, 6_000),
+            Self::Unheard => between(dice, 2_000, 16_000),
             Self::LameDuck => between(dice, 3_000, 8_000),
         }
     }
@@ -180,6 +185,7 @@ impl fmt::Display for Kind {
             Self::Restart => "restarted",
             Self::Cut => "cut off",
             Self::Stall => "stalled",
+            Self::Unheard => "unheard",
             Self::LameDuck => "lame duck",
         })
     }

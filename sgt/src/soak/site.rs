@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use xtask::nats_server::NatsServer;
 use xtask::{NatsProcess, Program};
 
 use super::cable::Cable;
+use super::recognised::LOGGED;
 use super::schedule::{REPLICAS, Target};
 use crate::market::api::{Addresses, Api, Service};
 use crate::market::facts::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
@@ -307,9 +307,6 @@ impl Launch {
     }
 }
 
-/// What the services log: the line for each event that came and was not applied is for debugging.
-const LOGGED: &str = "info,common::runner::worker=debug";
-
 /// The program of a service, beside our own.
 fn program_named(name: &str) -> anyhow::Result<PathBuf> {
     let ours = std::env::current_exe()?;
@@ -322,25 +319,4 @@ fn program_named(name: &str) -> anyhow::Result<PathBuf> {
         path.display()
     );
     Ok(path)
-}
-
-/// How often inbox or version guard said of an event that it, or a later version, was applied before: counted in
-/// what the replicas logged, each for itself.
-pub(super) fn duplicates_suppressed(folder: &Path) -> io::Result<usize> {
-    let is_duplicate = |line: &&str| {
-        line.contains("not applied")
-            && (line.contains("handled=Duplicate") || line.contains("handled=AlreadyApplied"))
-    };
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            let log = std::fs::read(&path)?;
-            count += String::from_utf8_lossy(&log)
-                .lines()
-                .filter(is_duplicate)
-                .count();
-        }
-    }
-    Ok(count)
 }

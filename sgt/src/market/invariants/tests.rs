@@ -10,7 +10,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use super::super::broker::{Consumer, Event};
 use super::super::facts::{Databases, Facts, LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
-use super::super::sale::{Account, Ids, Weather};
+use super::super::plan::Weather;
+use super::super::sale::{Account, Ids};
 use super::{Verdict, judge};
 
 mod money;
