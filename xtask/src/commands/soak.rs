@@ -26,7 +26,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<ExitCode> {
 }
 
 /// All of them in one call, so that they are built with the same features of what they share.
-pub(super) fn build() -> Command {
+fn build() -> Command {
     let mut build = cargo();
     build.args(["build", "--quiet", "--locked", "--bins"]);
     for program in PROGRAMS {
@@ -36,7 +36,7 @@ pub(super) fn build() -> Command {
 }
 
 /// `sgt soak`, once it is built: where cargo has put us, it puts that.
-pub(super) fn command() -> anyhow::Result<Command> {
+fn command() -> anyhow::Result<Command> {
     let ours = env::current_exe().context("our own program is not to be found")?;
     let sgt = ours
         .with_file_name("sgt")
