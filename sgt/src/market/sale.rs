@@ -1,5 +1,4 @@
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,20 +9,19 @@ use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use hyper::StatusCode;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
-use serde::{Serialize, Serializer};
 use tokio::time::{Instant, interval, sleep};
 
-use super::api::{Answer, Api, Card, ListedTicket, Order, OwnOrder, Ticket};
-use super::counted::{Counted, counted};
+use super::api::{Api, Card, Order, Ticket};
 use super::plan::{Person, Plan, PlannedTicket, Story, Weather};
 use super::progress::Phase;
 
+mod account;
+mod unheard;
+
+pub(crate) use account::{Account, Ids};
+
 /// Sellers list this many tickets at once.
 const LISTED_AT_ONCE: usize = 16;
-
-/// As many as a page of a list has at most.
-const PAGE: usize = 100;
 
 /// The sale, as everybody who takes part in it lives it: through HTTP and nothing else.
 pub(crate) struct Sale<'s> {
@@ -33,60 +31,6 @@ pub(crate) struct Sale<'s> {
     weather: Weather,
     account: RefCell<Account>,
 }
-
-/// What sellers and buyers did, and what they were told.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Account {
-    /// Tickets listed.
-    pub(crate) listed: Ids,
-    /// Tickets whose price was changed before the sale.
-    pub(crate) repriced: u32,
-    /// Orders that were taken.
-    pub(crate) ordered: Ids,
-    /// Tickets that several wanted at once.
-    pub(crate) contests: u32,
-    /// Buyers who were told that somebody else was first.
-    pub(crate) beaten: u32,
-    /// Orders whose payment was taken.
-    pub(crate) paid: Ids,
-    /// Orders whose card was declined.
-    pub(crate) declined: Ids,
-    /// Payments whose outcome the gateway did not tell.
-    pub(crate) unanswered: u32,
-    /// Orders that their buyers cancelled.
-    pub(crate) cancelled: Ids,
-    /// Orders that nobody meant to pay.
-    pub(crate) let_expire: Ids,
-    /// Cancellations that came after the payment.
-    pub(crate) cancelled_too_late: u32,
-    /// Payments that came after the end of the order.
-    pub(crate) paid_too_late: u32,
-    /// Sellers who were told that their ticket is reserved.
-    pub(crate) kept_from_repricing: u32,
-    /// Times that a service asked for patience (503).
-    pub(crate) unavailable: u32,
-    /// Requests that were not answered, and asked again.
-    pub(crate) lost_answers: u32,
-    #[serde(skip)]
-    pub(crate) unsure: Unsure,
-    /// What the contract does not allow, one line each.
-    pub(crate) unexpected: Vec<String>,
-}
-
-/// What was asked for and not answered, and how often: it may have been done, or be done later by a service that was
-/// frozen with the request in its hands.
-#[derive(Debug, Default)]
-pub(crate) struct Unsure {
-    /// Listings, by the title of the ticket, which no other has.
-    pub(crate) listings: BTreeMap<String, u32>,
-    /// Orders, by buyer and ticket.
-    pub(crate) orders: BTreeMap<(String, String), u32>,
-}
-
-/// What somebody was told of, by its id. The report says only how many there are.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ids(pub(crate) BTreeSet<String>);
 
 /// A ticket on sale, and what becomes of it.
 pub(crate) struct Offer<'p> {
@@ -111,39 +55,6 @@ enum Cancellation {
     InTime,
     /// The order is complete.
     TooLate,
-}
-
-impl Account {
-    /// What became of the buyers, in one line.
-    pub(crate) fn buyers(&self) -> String {
-        let many = |number: u32, what| Counted(number as usize, what);
-        counted([
-            many(self.contests, "contest"),
-            many(self.beaten, "loser"),
-            Counted(self.declined.len(), "declined card"),
-            many(self.unanswered, "silent gateway"),
-            Counted(self.cancelled.len(), "cancellation"),
-            many(self.cancelled_too_late, "late cancellation"),
-            Counted(self.let_expire.len(), "unpaid order"),
-            many(self.paid_too_late, "late payment"),
-        ])
-    }
-}
-
-impl Ids {
-    fn add(&mut self, id: &str) {
-        self.0.insert(id.to_owned());
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl Serialize for Ids {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.len().serialize(serializer)
-    }
 }
 
 impl<'s> Sale<'s> {
@@ -569,79 +480,6 @@ impl<'s> Sale<'s> {
         .await
     }
 
-    /// What was answered. `None` in rough weather: nothing, and it is to be asked again.
-    async fn heard(
-        &self,
-        answer: impl Future<Output = anyhow::Result<Answer>>,
-    ) -> anyhow::Result<Option<Answer>> {
-        match (answer.await, self.weather) {
-            (Ok(answer), _) => Ok(Some(answer)),
-            (Err(err), Weather::Calm) => Err(err),
-            (Err(_), Weather::Rough) => {
-                self.account.borrow_mut().lost_answers += 1;
-                Ok(None)
-            }
-        }
-    }
-
-    /// The ticket of this title, if it was listed since.
-    async fn find_listed(
-        &self,
-        seller: Person,
-        title: &str,
-        since: Timestamp,
-    ) -> anyhow::Result<Option<Ticket>> {
-        let mut after = first_id(since)?;
-        loop {
-            let answer = self.api.tickets_after(seller, &after);
-            let Some(page) = self.page::<ListedTicket>(answer).await? else {
-                return Ok(None);
-            };
-            match page.iter().find(|listed| listed.title == title) {
-                Some(ListedTicket { id, .. }) => return Ok(Some(Ticket { id: id.clone() })),
-                None if page.len() < PAGE => return Ok(None),
-                None => after.clone_from(&page[page.len() - 1].id),
-            }
-        }
-    }
-
-    /// The buyer's order of the ticket, if it was placed since and stands.
-    async fn find_order(
-        &self,
-        buyer: Person,
-        offer: &Offer<'_>,
-        since: Timestamp,
-    ) -> anyhow::Result<Option<Order>> {
-        let after = first_id(since)?;
-        let page = self
-            .until(format!("{buyer} looks up the order"), async || {
-                self.page::<OwnOrder>(self.api.orders_after(buyer, &after))
-                    .await
-            })
-            .await?;
-        let own = page
-            .into_iter()
-            .find(|own| own.ticket.id == offer.id && own.order.status != OrderStatus::Cancelled);
-        Ok(own.map(|own| {
-            self.account.borrow_mut().ordered.add(&own.order.id);
-            own.order
-        }))
-    }
-
-    async fn page<T: DeserializeOwned>(
-        &self,
-        answer: impl Future<Output = anyhow::Result<Answer>>,
-    ) -> anyhow::Result<Option<Vec<T>>> {
-        match self.heard(answer).await? {
-            Some(answer) if answer.status == StatusCode::OK => answer.read().map(Some),
-            Some(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
-                Ok(self.note_unavailable())
-            }
-            Some(answer) => bail!("look at a list was answered {}", answer.text()),
-            None => Ok(None),
-        }
-    }
-
     /// Asks again and again until there is an answer, more and more seldom.
     async fn until<T>(
         &self,
@@ -684,13 +522,6 @@ fn is_right_end(payment: Payment, cancellation: Cancellation, status: OrderStatu
             }
         }
     }
-}
-
-/// The first id that can have been given since: ids begin with the time.
-fn first_id(since: Timestamp) -> anyhow::Result<String> {
-    let millis = u64::try_from(since.as_millisecond())?;
-    let id = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]);
-    Ok(id.into_uuid().to_string())
 }
 
 fn time_left(order: &Order) -> Duration {
