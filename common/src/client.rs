@@ -395,6 +395,19 @@ impl ApiError {
             Self::Encode(_) | Self::Request { .. } | Self::Decode(_) => None,
         }
     }
+
+    /// Whether the server is away, or slow, and has refused nothing.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Request { source, .. } => match source {
+                RequestError::TimedOut | RequestError::Disconnected => true,
+                RequestError::NoResponders
+                | RequestError::Denied
+                | RequestError::TooLarge { .. } => false,
+            },
+            Self::Encode(_) | Self::Decode(_) | Self::Server(_) => false,
+        }
+    }
 }
 
 /// An error that the JetStream API answered with.

@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::error::Chain;
 use crate::event::Event;
+use crate::health::Severity;
 use crate::listener::{Listener, assert_may_listen};
 use crate::name::{QueueGroup, StreamName};
 use crate::retry::RetryPolicy;
@@ -32,6 +34,11 @@ use consumer::Consumer;
 use outage::Outages;
 use poison::Searched;
 use worker::{Erased, Handler, Worker};
+
+/// The part of the process's health that is not well until the server is known to be as declared.
+const PART: &str = "streams and consumers";
+/// How long until a server that did not answer is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the listeners of a process: fetches, hands over, settles, retries, dead-letters, drains.
 ///
@@ -162,8 +169,8 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// [`RunError`] if the listeners do not fit their lists, or the server is not as the lists declare.
-    /// From then on troubles are reported to the client's [`health`](Client::health) and waited out.
+    /// [`RunError`] if the listeners do not fit their lists, or the server is not as the lists declare. A server that
+    /// does not answer is waited for. From then on troubles are reported to the client's [`health`](Client::health) and waited out.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
         self.check()?;
         let topology =
@@ -173,6 +180,35 @@ impl Runner {
                     topology.merge(self.topology.for_group(group));
                     topology
                 });
+        tokio::pin!(shutdown);
+        tokio::select! {
+            declared = self.until_declared(&topology) => declared?,
+            () = &mut shutdown => return Ok(()),
+        }
+        let stop = CancellationToken::new();
+        let tasks = self.start(&topology, &stop);
+        join(tasks, &stop, shutdown).await
+    }
+
+    /// Makes sure that the server is as the lists declare. One that does not answer was there a moment ago, and is
+    /// waited for.
+    async fn until_declared(&self, topology: &Topology) -> Result<(), TopologyError> {
+        let health = self.client.health();
+        loop {
+            match self.declare(topology).await {
+                Err(err) if err.is_retryable() => {
+                    health.report(PART, Severity::NotReady, Chain(&err).to_string());
+                    tokio::time::sleep(AGAIN).await; // back-off between attempts
+                }
+                declared => {
+                    health.clear(PART);
+                    return declared;
+                }
+            }
+        }
+    }
+
+    async fn declare(&self, topology: &Topology) -> Result<(), TopologyError> {
         match self.provisioning {
             Provisioning::BindOnly => {
                 for drift in topology.verify(&self.client).await? {
@@ -185,9 +221,7 @@ impl Runner {
                 }
             }
         }
-        let stop = CancellationToken::new();
-        let tasks = self.start(&topology, &stop);
-        join(tasks, &stop, shutdown).await
+        Ok(())
     }
 
     fn groups(&self) -> HashSet<QueueGroup> {

@@ -259,14 +259,24 @@ pub enum TopologyError {
         /// The difference.
         difference: Drift,
     },
-    /// The server did not answer, or refused.
+    /// The server did not answer in time. What was to be created or changed may be.
+    #[error("{of} could not be {action}: {reason}")]
+    Silent {
+        /// What it was about.
+        of: String,
+        /// What was tried: `read`, `created`, `changed`.
+        action: &'static str,
+        /// What happened instead of an answer.
+        reason: String,
+    },
+    /// The server refused.
     #[error("{of} could not be {action}: {reason}")]
     Server {
         /// What it was about.
         of: String,
         /// What was tried: `read`, `created`, `changed`.
         action: &'static str,
-        /// What the server said, or that it did not.
+        /// What the server said.
         reason: String,
     },
 }
@@ -278,10 +288,20 @@ fn list(differences: &[Drift]) -> String {
 
 impl TopologyError {
     fn server(of: &str, action: &'static str, err: &ApiError) -> Self {
-        Self::Server {
-            of: of.to_owned(),
-            action,
-            reason: crate::Chain(err).to_string(),
+        let (of, reason) = (of.to_owned(), crate::Chain(err).to_string());
+        if err.is_silence() {
+            Self::Silent { of, action, reason }
+        } else {
+            Self::Server { of, action, reason }
+        }
+    }
+
+    /// Whether the same may succeed once the server answers.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            Self::Drift { .. } | Self::Immutable { .. } | Self::Server { .. } => false,
         }
     }
 }

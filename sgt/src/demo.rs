@@ -1,17 +1,6 @@
 //! `sgt demo`: a whole ticketing system, a sale, and what must be true afterwards.
 
-mod api;
-mod broker;
-mod counted;
-mod facts;
-mod invariants;
-mod latency;
-mod plan;
-mod progress;
 mod report;
-mod run_folder;
-mod sale;
-mod settle;
 mod system;
 mod walk;
 
@@ -30,17 +19,20 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 use xtask::nats_server;
 
-use self::api::Api;
-use self::counted::Counted;
-use self::facts::{Databases, Facts};
-use self::invariants::Verdict;
-use self::plan::{Plan, Size};
-use self::progress::Screen;
-use self::report::{Delivery, EventCounts, Orders, Payments, Report, Tickets};
-use self::run_folder::RunFolder;
-use self::sale::Sale;
+use self::report::Report;
 use self::system::{Setup, System};
 use self::walk::Walk;
+use crate::market::api::{ANSWER_WITHIN, Addresses, Api};
+use crate::market::broker::Broker;
+use crate::market::counted::Counted;
+use crate::market::counts::{Delivery, EventCounts, Orders, Payments, Tickets, round};
+use crate::market::facts::{Databases, Facts};
+use crate::market::invariants::{self, Verdict};
+use crate::market::plan::{Plan, Size, Weather};
+use crate::market::progress::Screen;
+use crate::market::run_folder::RunFolder;
+use crate::market::sale::{Account, Sale};
+use crate::market::settle;
 
 /// As a shell reports a process that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -140,7 +132,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 #[tokio::main]
 async fn run_in_folder(args: &Args, setup: &Setup) -> anyhow::Result<Ending> {
-    let folder = RunFolder::create()?;
+    let folder = RunFolder::create("demo")?;
     start_logging(&folder)?;
     let ending = until_signalled(|stop| run_system(args, setup, &folder, stop)).await?;
     if let Ending::Unsound | Ending::Broken(_) = ending {
@@ -194,7 +186,7 @@ async fn run_demo(
         err = system.broken() => return Err(err),
     };
     match screen {
-        Screen::Text => Screen::result(&report),
+        Screen::Text | Screen::Brief => Screen::result(&report),
         Screen::Json => Screen::result(serde_json::to_string(&report)?),
     }
     if args.keep {
@@ -252,7 +244,7 @@ async fn sell_and_judge(
     args: &Args,
     setup: &Setup,
     folder: &RunFolder,
-    addresses: &api::Addresses,
+    addresses: &Addresses,
     client: &common::Client,
 ) -> anyhow::Result<Report> {
     let begun = Instant::now();
@@ -261,9 +253,9 @@ async fn sell_and_judge(
         tickets: args.tickets,
         buyers: args.buyers,
     };
-    let plan = Plan::new(size, args.seed);
-    let api = Api::new(addresses.clone(), setup.jwt_key.clone());
-    let sale = Sale::new(&api, setup.ttl + PATIENCE);
+    let plan = Plan::new(size, args.seed, Weather::Calm);
+    let api = Api::new(addresses.clone(), setup.jwt_key.clone(), ANSWER_WITHIN);
+    let sale = Sale::new(&api, setup.ttl + PATIENCE, Weather::Calm);
 
     let phase = screen.phase("listing", plan.tickets.len());
     let offers = sale.list(&plan, &phase).await;
@@ -281,7 +273,7 @@ async fn sell_and_judge(
     let account = sale.into_account();
 
     let databases = Databases::open(folder.path()).await?;
-    let broker = broker::Broker::new(client);
+    let broker = Broker::new(client);
     let phase = screen.phase("settling", 0);
     settle::until_quiet(&databases, &broker, setup.ttl + PATIENCE, &phase).await?;
     let facts = Facts::read(&databases, &broker, setup.ttl + PATIENCE).await?;
@@ -289,8 +281,8 @@ async fn sell_and_judge(
     Ok(report(args, &api, account, &facts, begun))
 }
 
-fn report(args: &Args, api: &Api, sale: sale::Account, facts: &Facts, begun: Instant) -> Report {
-    let mut invariants = invariants::judge(facts, &sale);
+fn report(args: &Args, api: &Api, sale: Account, facts: &Facts, begun: Instant) -> Report {
+    let mut invariants = invariants::judge(facts, &sale, Weather::Calm);
     invariants.push(Verdict::new(
         "every answer was as the API's contract says",
         Counted(api.sent(), "request").to_string(),
@@ -299,7 +291,7 @@ fn report(args: &Args, api: &Api, sale: sale::Account, facts: &Facts, begun: Ins
     let (published_to_handled, written_to_handled) = facts.latencies();
     Report {
         seed: args.seed,
-        seconds: report::round(begun.elapsed().as_secs_f64()),
+        seconds: round(begun.elapsed().as_secs_f64()),
         requests: api.sent(),
         tickets: Tickets::count(facts),
         orders: Orders::count(facts),

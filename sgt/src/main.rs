@@ -1,7 +1,9 @@
 //! `sgt`: the demo of the ticketing system, and its operator's tools.
 
 mod demo;
+mod market;
 mod provision;
+mod soak;
 mod token;
 
 use std::env;
@@ -22,6 +24,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Provision(provision::Args),
+    Soak(soak::Args),
     Token(token::Args),
 }
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Provision(args) => provision::run(args),
+        Command::Soak(args) => soak::run(args),
         Command::Token(args) => token::run(args),
     };
     outcome.unwrap_or_else(|err| {
@@ -86,6 +90,8 @@ mod tests {
             "sgt demo --ttl 0s",
             "sgt demo extra",
             "sgt provision --replicas 2",
+            "sgt soak --minutes 0",
+            "sgt soak --json --brief",
             "sgt token",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -20,14 +20,17 @@ pub mod command;
 pub mod containers;
 mod nats_process;
 pub mod nats_server;
+mod program;
 mod run_id;
 mod scratch;
+pub mod signal;
 mod watchdog;
 
 pub use nats_process::{
     NATS_CONF, NatsProcess, NatsProcessBuilder, NotReady, SignalError, StartError, free_port,
     reap_orphans,
 };
+pub use program::{LaunchError, Program};
 pub use run_id::{ParseRunIdError, RunId};
 pub use scratch::scratch_dir;
 pub use watchdog::Watchdog;

@@ -41,12 +41,29 @@ enum Command {
     /// Run every check that CI runs, the tests last
     ///
     /// Formatting, spelling, licences and sources of dependencies, clippy, the features of
-    /// `common`, documentation, drift of the schemas, a demo, tests. The first failure stops, and names the
+    /// `common`, documentation, drift of the schemas, a demo, a soak of one minute, tests. The first failure stops, and names the
     /// command that repeats it alone. A tool that is missing is named with its install line; if CI is
     /// set, that is a failure.
     Ci {
         #[command(flatten)]
         nats: NatsOption,
+    },
+    /// Let everything go wrong that may, for minutes and under load, and check what must be true afterwards
+    ///
+    /// Builds the three services and `sgt`, and runs `sgt soak` with these arguments: `--minutes`, `--seed`, `--json`,
+    /// `--plan`; `--help` tells of them. The exit code is 0 if everything holds.
+    #[command(
+        disable_help_flag = true,
+        after_help = "Example:\n  cargo xtask soak --minutes 5 --seed 1"
+    )]
+    Soak {
+        /// Arguments for `sgt soak`
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGS"
+        )]
+        args: Vec<OsString>,
     },
     /// Print the path of a nats-server, found or fetched
     NatsServer,
@@ -74,6 +91,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { nats, args } => commands::test::run(nats.nats, &args),
         Command::Ci { nats } => commands::ci::run(nats.nats),
+        Command::Soak { args } => commands::soak::run(&args),
         Command::NatsServer => commands::print_nats_server(),
     };
     done.unwrap_or_else(|error| {

@@ -3,7 +3,6 @@
 mod error;
 mod orphans;
 mod ready;
-mod signal;
 
 use std::{
     ffi::OsString,
@@ -15,12 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::signal::Signal;
 pub use self::{
     error::{NotReady, SignalError, StartError},
     orphans::reap_orphans,
 };
-use crate::{command, watchdog::Watchdog};
+use crate::{command, signal, signal::Signal, watchdog::Watchdog};
 
 /// What every server of ours is told, whoever starts it: the file `nats.conf` of the repository.
 ///
@@ -203,7 +201,7 @@ impl NatsProcess {
         };
         // From here on it ends by itself, whoever lives.
         running.watchdog = None;
-        signal::send(&running.child, Signal::Retire)?;
+        signal::send(&running.child, Signal::LameDuck)?;
         command::wait_until(&mut running.child, Instant::now() + RETIRES_WITHIN)?;
         self.kill()
     }
@@ -301,7 +299,12 @@ impl NatsProcess {
         self.options.dir.join("server.log")
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), SignalError> {
+    /// Sends the server a signal, and does not wait for what it does about it.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, or this system has no signals.
+    pub fn signal(&self, signal: Signal) -> Result<(), SignalError> {
         let running = self.running.as_ref().ok_or(SignalError::NotRunning)?;
         signal::send(&running.child, signal)
     }

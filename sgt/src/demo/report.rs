@@ -1,17 +1,10 @@
 use std::fmt;
-use std::time::Duration;
 
-use common::{SubjectSet as _, Subjects};
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::facts::{Facts, OrderState, PaymentState, TicketState};
-use super::invariants::Verdict;
-use super::latency::Latencies;
-use super::sale::Account;
-
-/// As many lines as this are shown of what is wrong with one invariant. JSON has them all.
-const SHOWN: usize = 10;
+use crate::market::counts::{Delivery, EventCounts, Latency, Orders, Payments, Tickets};
+use crate::market::invariants::Verdict;
+use crate::market::sale::Account;
 
 /// What the demo did, and whether it went as it must.
 #[derive(Debug, Serialize)]
@@ -34,193 +27,10 @@ pub(super) struct Report {
     pub(super) invariants: Vec<Verdict>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Tickets {
-    pub(super) sold: usize,
-    pub(super) reserved: usize,
-    pub(super) for_sale: usize,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Orders {
-    pub(super) complete: usize,
-    pub(super) cancelled: usize,
-    pub(super) open: usize,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Payments {
-    pub(super) charged: usize,
-    pub(super) refunded: usize,
-    pub(super) without_charge: usize,
-    pub(super) under_way: usize,
-}
-
-/// Events by channel, in the order of the list.
-#[derive(Debug)]
-pub(super) struct EventCounts(Vec<(Subjects, usize)>);
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Delivery {
-    /// Every delivery to a queue group.
-    pub(super) deliveries: u64,
-    /// Those that were not the first of their event to that group.
-    pub(super) redeliveries: u64,
-    pub(super) dead_letters: usize,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Latency {
-    pub(super) measured: usize,
-    pub(super) p50_ms: Option<f64>,
-    pub(super) p99_ms: Option<f64>,
-}
-
 impl Report {
     pub(super) fn is_sound(&self) -> bool {
         self.invariants.iter().all(|verdict| verdict.ok)
     }
-}
-
-impl Tickets {
-    pub(super) fn count(facts: &Facts) -> Self {
-        let mut counts = Self {
-            sold: 0,
-            reserved: 0,
-            for_sale: 0,
-        };
-        for ticket in &facts.tickets {
-            *match ticket.state {
-                TicketState::ForSale => &mut counts.for_sale,
-                TicketState::Reserved(_) => &mut counts.reserved,
-                TicketState::Sold(_) => &mut counts.sold,
-            } += 1;
-        }
-        counts
-    }
-}
-
-impl Orders {
-    pub(super) fn count(facts: &Facts) -> Self {
-        let mut counts = Self {
-            complete: 0,
-            cancelled: 0,
-            open: 0,
-        };
-        for order in &facts.orders {
-            *match order.state {
-                OrderState::Open => &mut counts.open,
-                OrderState::Complete => &mut counts.complete,
-                OrderState::Cancelled => &mut counts.cancelled,
-            } += 1;
-        }
-        counts
-    }
-}
-
-impl Payments {
-    pub(super) fn count(facts: &Facts) -> Self {
-        let mut counts = Self {
-            charged: 0,
-            refunded: 0,
-            without_charge: 0,
-            under_way: 0,
-        };
-        for payment in &facts.payments {
-            *match payment.state {
-                PaymentState::UnderWay => &mut counts.under_way,
-                PaymentState::WithoutCharge => &mut counts.without_charge,
-                PaymentState::Charged => &mut counts.charged,
-                PaymentState::Refunded => &mut counts.refunded,
-            } += 1;
-        }
-        counts
-    }
-}
-
-impl EventCounts {
-    pub(super) fn count(facts: &Facts) -> Self {
-        let of = |subject| {
-            facts
-                .events
-                .iter()
-                .filter(|event| event.subject == subject)
-                .count()
-        };
-        Self(
-            Subjects::ALL
-                .iter()
-                .map(|&subject| (subject, of(subject)))
-                .collect(),
-        )
-    }
-}
-
-impl Delivery {
-    pub(super) fn count(facts: &Facts) -> Self {
-        let deliveries: u64 = facts
-            .consumers
-            .iter()
-            .map(|consumer| consumer.deliveries)
-            .sum();
-        let firsts: u64 = facts
-            .consumers
-            .iter()
-            .map(|consumer| {
-                let reads = |subject: Subjects| {
-                    subject.stream().as_str() == consumer.stream
-                        && subject
-                            .consumers()
-                            .iter()
-                            .any(|group| group.as_str() == consumer.group)
-                };
-                facts
-                    .events
-                    .iter()
-                    .filter(|event| reads(event.subject))
-                    .count() as u64
-            })
-            .sum();
-        Self {
-            deliveries,
-            redeliveries: deliveries.saturating_sub(firsts),
-            dead_letters: facts.dead_letters.len(),
-        }
-    }
-}
-
-impl From<Latencies> for Latency {
-    fn from(latencies: Latencies) -> Self {
-        Self {
-            measured: latencies.count(),
-            p50_ms: latencies.percentile(50).map(millis),
-            p99_ms: latencies.percentile(99).map(millis),
-        }
-    }
-}
-
-impl Serialize for EventCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (subject, count) in &self.0 {
-            map.serialize_entry(subject.as_str(), count)?;
-        }
-        map.end()
-    }
-}
-
-fn millis(duration: Duration) -> f64 {
-    round(duration.as_secs_f64() * 1e3)
-}
-
-/// To a hundredth.
-pub(super) fn round(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
 }
 
 impl fmt::Display for Report {
@@ -243,22 +53,11 @@ impl fmt::Display for Report {
         row(f, "Payments", format_args!("{payments}"))?;
         row(f, "Buyers", format_args!("{}", sale.buyers()))?;
         let mut name = "Events";
-        for counts in self.events.0.chunks(4) {
-            let counts: Vec<_> = counts
-                .iter()
-                .map(|(subject, count)| format!("{subject} {count}"))
-                .collect();
-            row(f, name, format_args!("{}", counts.join(", ")))?;
+        for line in self.events.lines() {
+            row(f, name, format_args!("{line}"))?;
             name = "";
         }
-        row(
-            f,
-            "Delivery",
-            format_args!(
-                "{} deliveries, {} redeliveries, {} dead letters",
-                delivery.deliveries, delivery.redeliveries, delivery.dead_letters
-            ),
-        )?;
+        row(f, "Delivery", format_args!("{delivery}"))?;
         row(
             f,
             "Latency",
@@ -292,95 +91,15 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            invariant,
-            checked,
-            broken,
-            ok,
-        } = self;
-        let mark = if *ok { "ok" } else { "BROKEN" };
-        writeln!(f, "  {mark:<7} {invariant} ({checked})")?;
-        for line in broken.iter().take(SHOWN) {
-            writeln!(f, "            {line}")?;
-        }
-        match broken.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => writeln!(f, "            and {more} more"),
-        }
-    }
-}
-
-impl fmt::Display for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            sold,
-            reserved,
-            for_sale,
-        } = self;
-        write!(
-            f,
-            "{}: {sold} sold, {for_sale} for sale",
-            sold + reserved + for_sale
-        )?;
-        or_nothing(f, *reserved, "reserved")
-    }
-}
-
-impl fmt::Display for Orders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            complete,
-            cancelled,
-            open,
-        } = self;
-        write!(
-            f,
-            "{}: {complete} complete, {cancelled} cancelled",
-            complete + cancelled + open
-        )?;
-        or_nothing(f, *open, "open")
-    }
-}
-
-impl fmt::Display for Payments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            charged,
-            refunded,
-            without_charge,
-            under_way,
-        } = self;
-        let all = charged + refunded + without_charge + under_way;
-        write!(f, "{all}: {charged} charged, {refunded} refunded")?;
-        or_nothing(f, *without_charge, "without a charge")?;
-        or_nothing(f, *under_way, "under way")
-    }
-}
-
-fn or_nothing(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
-    match count {
-        0 => Ok(()),
-        _ => write!(f, ", {count} {what}"),
-    }
-}
-
-impl fmt::Display for Latency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
-        let (p50, p99) = (show(self.p50_ms), show(self.p99_ms));
-        write!(
-            f,
-            "p50 {p50:>9}  p99 {p99:>9}  ({} measured)",
-            self.measured
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use common::{SubjectSet as _, Subjects};
+
     use super::*;
+    use crate::market::facts::Facts;
+    use crate::market::latency::Latencies;
 
     fn report(invariants: Vec<Verdict>) -> Report {
         let facts = Facts::default();
@@ -441,35 +160,5 @@ mod tests {
             json["invariants"][0]["broken"].as_array().unwrap().len(),
             12
         );
-    }
-
-    #[test]
-    fn redelivery_is_what_was_delivered_more_than_once() {
-        let event = |key: &str| crate::demo::broker::Event {
-            subject: Subjects::OrderCompleted,
-            key: key.to_owned(),
-            identity: (String::new(), key.to_owned()),
-            written: None,
-            stored: jiff::Timestamp::UNIX_EPOCH,
-        };
-        let consumer = |group: &str, deliveries| crate::demo::broker::Consumer {
-            stream: "ORDERS".to_owned(),
-            group: group.to_owned(),
-            pending: 0,
-            unacknowledged: 0,
-            deliveries,
-        };
-        let facts = Facts {
-            events: vec![event("one"), event("two")],
-            consumers: vec![
-                consumer("tickets-service", 2),
-                consumer("payments-service", 5),
-            ],
-            ..Facts::default()
-        };
-
-        let delivery = Delivery::count(&facts);
-
-        assert_eq!((delivery.deliveries, delivery.redeliveries), (7, 3));
     }
 }

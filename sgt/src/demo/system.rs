@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use xtask::NatsProcess;
 use xtask::nats_server::NatsServer;
 
-use super::api::Addresses;
-use super::run_folder::RunFolder;
+use crate::market::api::Addresses;
+use crate::market::facts::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
+use crate::market::run_folder::RunFolder;
 
 /// Services have deadlines of their own; this one is for a service that hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
@@ -26,12 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const GATEWAY_LATENCY: Duration = Duration::from_millis(20);
 /// How long payments-service waits for a gateway that has fallen silent.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The names of the databases in the folder of a run.
-pub(super) const TICKETS_DB: &str = "tickets.db";
-pub(super) const ORDERS_DB: &str = "orders.db";
-pub(super) const PAYMENTS_DB: &str = "payments.db";
-pub(super) const LEDGER_DB: &str = "ledger.db";
 
 /// A whole ticketing system: a NATS server as a child, and the three services, each with its own
 /// database, connection and address, as tasks of this process.

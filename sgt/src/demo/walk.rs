@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use common::http::JwtKey;
 
-use super::api::{Addresses, SIGNED_IN_FOR};
+use crate::market::api::{Addresses, SIGNED_IN_FOR};
 
 /// Lines for a shell that walk one ticket to the end, with the real ports and tokens.
 #[derive(Debug)]

@@ -298,6 +298,26 @@ async fn process_that_starts_before_the_server_is_told_who_does_not_answer() {
     );
 }
 
+// Guard: `Runner::until_declared` asks again.
+#[tokio::test]
+async fn runner_that_starts_while_the_server_is_silent_waits_for_it() {
+    let nats = TestNats::alone().await;
+    let cable = Cable::to(nats.url()).await;
+    let client = build_client(&nats.config("late").url(cable.url()))
+        .await
+        .unwrap();
+    cable.mute();
+    let listener = Scripted::<Written, Reader>::acks();
+
+    let replica = Replica::begin(&client, |runner| runner.listen(listener));
+    replica
+        .until_not_ready("could not be read: request STREAM.INFO.NOTES failed: no answer within 5s")
+        .await;
+    cable.mend();
+
+    replica.until_ready().await;
+}
+
 #[tokio::test]
 async fn shutdown_while_the_server_is_away_does_not_wait_for_it() {
     let nats = TestNats::alone().await;

@@ -81,6 +81,20 @@ pub(crate) fn run(nats: Nats) -> anyhow::Result<ExitCode> {
         "demo",
         cargo().args(["--locked", "demo", "--tickets", "20", "--json"]),
     )?;
+    // Always the same faults; longer, and with other seeds, it is for whoever has the time.
+    step(
+        "soak",
+        cargo().args([
+            "--locked",
+            "xtask",
+            "soak",
+            "--minutes",
+            "1",
+            "--seed",
+            "1",
+            "--brief",
+        ]),
+    )?;
 
     // Last, and nothing after them on success: the output ends with what the test runner prints.
     eprintln!("ci: tests: the same as `cargo xtask test`");

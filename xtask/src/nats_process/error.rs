@@ -56,17 +56,17 @@ pub enum NotReady {
     Unknown(io::Error),
 }
 
-/// Why a server did not get a signal.
+/// Why a child did not get a signal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalError {
     /// It is stopped.
-    #[error("the server does not run")]
+    #[error("it does not run")]
     NotRunning,
     /// This operating system has none.
     #[error("this system has no such signal")]
     Unsupported,
     /// The operating system refused.
-    #[error("the server cannot be signalled")]
+    #[error("it cannot be signalled")]
     Io(#[from] io::Error),
 }

@@ -9,9 +9,9 @@ use payments_service::SandboxLedger;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use super::super::broker::{Consumer, Event};
-use super::super::facts::{Databases, Facts};
+use super::super::facts::{Databases, Facts, LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
+use super::super::plan::Weather;
 use super::super::sale::{Account, Ids};
-use super::super::system::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
 use super::{Verdict, judge};
 
 mod money;
@@ -145,6 +145,8 @@ fn event(subject: Subjects, name: &str, nth: u32) -> Event {
         subject,
         key: id_of(name).to_owned(),
         identity: (String::new(), nth.to_string()),
+        cause: None,
+        version: None,
         written: None,
         stored: Timestamp::UNIX_EPOCH,
     }
@@ -186,7 +188,7 @@ fn broken(facts: &Facts) -> Vec<Verdict> {
 }
 
 fn broken_promises(facts: &Facts, told: &Account) -> Vec<Verdict> {
-    judge(facts, told)
+    judge(facts, told, Weather::Calm)
         .into_iter()
         .filter(|verdict| !verdict.ok)
         .collect()
@@ -372,6 +374,26 @@ async fn what_is_there_and_nobody_was_told_is_found() {
 }
 
 #[tokio::test]
+async fn what_somebody_asked_for_and_heard_nothing_of_is_no_lie() {
+    let facts = facts(TICKETS_DB, "").await;
+    let mut told = told();
+    told.listed.0.remove("new");
+    told.ordered.0.remove(id_of("late"));
+    told.unsure.listings.insert("Harbour".to_owned(), 1);
+    let wish = ("bob".to_owned(), "back".to_owned());
+    told.unsure.orders.insert(wish, 1);
+    assert_eq!(broken_promises(&facts, &told), []);
+
+    // One request explains one ticket, and no other.
+    told.listed.0.remove("back");
+    expect_of(
+        &broken_promises(&facts, &told),
+        "sellers and buyers were told what is so",
+        "ticket back is there, and nobody was told",
+    );
+}
+
+#[tokio::test]
 async fn lost_event_is_found() {
     let mut facts = facts(TICKETS_DB, "").await;
     facts
@@ -450,6 +472,22 @@ fn check_expiry(facts: &Facts, line: Option<&str>) {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn late_cancellation_is_forgiven_in_rough_weather() {
+    let mut facts = facts(TICKETS_DB, "").await;
+    let expiration = event(Subjects::ExpirationComplete, "late", 99);
+    facts.events.push(expiration);
+    for event in &mut facts.events {
+        event.stored += Duration::from_secs(30);
+    }
+    let mut told = told();
+    told.let_expire.0.insert(id_of("late").to_owned());
+
+    let verdicts = judge(&facts, &told, Weather::Rough);
+
+    assert!(verdicts.iter().all(|verdict| verdict.ok), "{verdicts:#?}");
 }
 
 #[tokio::test]

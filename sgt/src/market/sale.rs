@@ -1,5 +1,4 @@
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,67 +9,31 @@ use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use hyper::StatusCode;
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval, sleep};
 
 use super::api::{Api, Card, Order, Ticket};
-use super::counted::{Counted, counted};
-use super::plan::{Person, Plan, PlannedTicket, Story};
+use super::plan::{Person, Plan, PlannedTicket, Story, Weather};
 use super::progress::Phase;
+
+mod account;
+mod unheard;
+
+pub(crate) use account::{Account, Ids};
 
 /// Sellers list this many tickets at once.
 const LISTED_AT_ONCE: usize = 16;
 
 /// The sale, as everybody who takes part in it lives it: through HTTP and nothing else.
-pub(super) struct Sale<'s> {
+pub(crate) struct Sale<'s> {
     api: &'s Api,
     /// How long anybody waits for something that must happen.
     patience: Duration,
+    weather: Weather,
     account: RefCell<Account>,
 }
 
-/// What sellers and buyers did, and what they were told.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Account {
-    /// Tickets listed.
-    pub(super) listed: Ids,
-    /// Tickets whose price was changed before the sale.
-    pub(super) repriced: u32,
-    /// Orders that were taken.
-    pub(super) ordered: Ids,
-    /// Tickets that several wanted at once.
-    pub(super) contests: u32,
-    /// Buyers who were told that somebody else was first.
-    pub(super) beaten: u32,
-    /// Orders whose payment was taken.
-    pub(super) paid: Ids,
-    /// Orders whose card was declined.
-    pub(super) declined: Ids,
-    /// Payments whose outcome the gateway did not tell.
-    pub(super) unanswered: u32,
-    /// Orders that their buyers cancelled.
-    pub(super) cancelled: Ids,
-    /// Orders that nobody meant to pay.
-    pub(super) let_expire: Ids,
-    /// Cancellations that came after the payment.
-    pub(super) cancelled_too_late: u32,
-    /// Payments that came after the end of the order.
-    pub(super) paid_too_late: u32,
-    /// Sellers who were told that their ticket is reserved.
-    pub(super) kept_from_repricing: u32,
-    /// Times that a service asked for patience (503).
-    pub(super) unavailable: u32,
-    /// What the contract does not allow, one line each.
-    pub(super) unexpected: Vec<String>,
-}
-
-/// What somebody was told of, by its id. The report says only how many there are.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Ids(pub(super) BTreeSet<String>);
-
 /// A ticket on sale, and what becomes of it.
-pub(super) struct Offer<'p> {
+pub(crate) struct Offer<'p> {
     id: String,
     planned: &'p PlannedTicket,
 }
@@ -94,50 +57,18 @@ enum Cancellation {
     TooLate,
 }
 
-impl Account {
-    /// What became of the buyers, in one line.
-    pub(super) fn buyers(&self) -> String {
-        let many = |number: u32, what| Counted(number as usize, what);
-        counted([
-            many(self.contests, "contest"),
-            many(self.beaten, "loser"),
-            Counted(self.declined.len(), "declined card"),
-            many(self.unanswered, "silent gateway"),
-            Counted(self.cancelled.len(), "cancellation"),
-            many(self.cancelled_too_late, "late cancellation"),
-            Counted(self.let_expire.len(), "unpaid order"),
-            many(self.paid_too_late, "late payment"),
-        ])
-    }
-}
-
-impl Ids {
-    fn add(&mut self, id: &str) {
-        self.0.insert(id.to_owned());
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl Serialize for Ids {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.len().serialize(serializer)
-    }
-}
-
 impl<'s> Sale<'s> {
-    pub(super) fn new(api: &'s Api, patience: Duration) -> Self {
+    pub(crate) fn new(api: &'s Api, patience: Duration, weather: Weather) -> Self {
         Self {
             api,
             patience,
+            weather,
             account: RefCell::default(),
         }
     }
 
     /// Lists every ticket, and changes the price where that is planned.
-    pub(super) async fn list<'p>(&self, plan: &'p Plan, phase: &Phase) -> Vec<Offer<'p>> {
+    pub(crate) async fn list<'p>(&self, plan: &'p Plan, phase: &Phase) -> Vec<Offer<'p>> {
         let offers: Vec<_> = stream::iter(&plan.tickets)
             .map(|planned| async move {
                 let listed = self.list_one(planned).await;
@@ -164,9 +95,20 @@ impl<'s> Sale<'s> {
             new_price,
             ..
         } = planned;
+        let begun = Timestamp::now();
+        let mut is_unsure = false;
         let ticket: Ticket = self
             .until("ticket is listed", async || {
-                let answer = self.api.list_ticket(*seller, title, *price).await?;
+                if is_unsure && let Some(ticket) = self.find_listed(*seller, title, begun).await? {
+                    return Ok(Some(ticket));
+                }
+                let answer = self.api.list_ticket(*seller, title, *price);
+                let Some(answer) = self.heard(answer).await? else {
+                    is_unsure = true;
+                    let unsure = &mut self.account.borrow_mut().unsure;
+                    *unsure.listings.entry(title.clone()).or_default() += 1;
+                    return Ok(None);
+                };
                 match answer.status {
                     StatusCode::CREATED => answer.read().map(Some),
                     StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
@@ -177,10 +119,10 @@ impl<'s> Sale<'s> {
         self.account.borrow_mut().listed.add(&ticket.id);
         if let Some(price) = new_price {
             self.until("price is changed", async || {
-                let answer = self
-                    .api
-                    .change_ticket(*seller, &ticket.id, title, *price)
-                    .await?;
+                let answer = self.api.change_ticket(*seller, &ticket.id, title, *price);
+                let Some(answer) = self.heard(answer).await? else {
+                    return Ok(None);
+                };
                 match answer.status {
                     StatusCode::OK => Ok(Some(())),
                     StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),
@@ -194,7 +136,7 @@ impl<'s> Sale<'s> {
     }
 
     /// Lets the buyers do what is planned, so many at once.
-    pub(super) async fn sell(
+    pub(crate) async fn sell(
         &self,
         mut offers: Vec<Offer<'_>>,
         at_once: NonZeroU32,
@@ -211,8 +153,38 @@ impl<'s> Sale<'s> {
             .await;
     }
 
+    /// Lists one ticket after the other, at this pace at most, and lets buyers do with each what is planned, so
+    /// many at once, until `end`. What has begun then goes on to its end.
+    pub(crate) async fn trade(
+        &self,
+        plan: &Plan,
+        at_once: usize,
+        pace: Duration,
+        end: impl Future<Output = ()>,
+        phase: &Phase,
+    ) {
+        let pace = stream::unfold(interval(pace), async |mut pace| {
+            pace.tick().await;
+            Some(((), pace))
+        });
+        stream::iter(&plan.tickets)
+            .zip(pace)
+            .take_until(end)
+            .for_each_concurrent(at_once, |(planned, ())| async move {
+                let told = match self.list_one(planned).await {
+                    Ok(id) => self.tell(&Offer { id, planned }).await,
+                    Err(err) => Err(err),
+                };
+                if let Err(err) = told {
+                    self.note_unexpected(&planned.title, &err);
+                }
+                phase.step();
+            })
+            .await;
+    }
+
     /// What was done.
-    pub(super) fn into_account(self) -> Account {
+    pub(crate) fn into_account(self) -> Account {
         self.account.into_inner()
     }
 
@@ -248,7 +220,7 @@ impl<'s> Sale<'s> {
             Story::GatewayFallsSilent(buyer) => {
                 let order = self.reserve(*buyer, offer).await?;
                 self.pay(*buyer, &order, Card::Silent).await?;
-                self.settled(*buyer, &order).await.map(drop)
+                self.pay_and_settle(*buyer, &order).await
             }
             Story::StaysUnsold => Ok(()),
         }
@@ -273,13 +245,25 @@ impl<'s> Sale<'s> {
 
     /// Orders once. `None` if somebody else has the ticket.
     async fn order(&self, buyer: Person, offer: &Offer<'_>) -> anyhow::Result<Option<Order>> {
+        let begun = Timestamp::now();
+        let mut is_unsure = false;
         self.until(format!("order of {buyer} is answered"), async || {
-            let answer = self.api.order(buyer, &offer.id).await?;
+            let Some(answer) = self.heard(self.api.order(buyer, &offer.id)).await? else {
+                is_unsure = true;
+                let unsure = &mut self.account.borrow_mut().unsure;
+                let order = (buyer.to_string(), offer.id.clone());
+                *unsure.orders.entry(order).or_default() += 1;
+                return Ok(None);
+            };
             match answer.status {
                 StatusCode::CREATED => {
                     let order: Order = answer.read()?;
                     self.account.borrow_mut().ordered.add(&order.id);
                     Ok(Some(Some(order)))
+                }
+                // Whoever has the ticket may be the same buyer, and not know it.
+                StatusCode::CONFLICT if is_unsure => {
+                    self.find_order(buyer, offer, begun).await.map(Some)
                 }
                 StatusCode::CONFLICT => Ok(Some(None)),
                 // The ticket is on its way to orders-service.
@@ -318,7 +302,10 @@ impl<'s> Sale<'s> {
             .until(
                 format!("payment of order {} is answered", order.id),
                 async || {
-                    let answer = self.api.pay(buyer, &order.id, card).await?;
+                    let Some(answer) = self.heard(self.api.pay(buyer, &order.id, card)).await?
+                    else {
+                        return Ok(None);
+                    };
                     match answer.status {
                         StatusCode::CREATED => Ok(Some(Payment::Taken)),
                         StatusCode::PAYMENT_REQUIRED => Ok(Some(Payment::Declined)),
@@ -353,7 +340,10 @@ impl<'s> Sale<'s> {
             .until(
                 format!("cancellation of order {} is answered", order.id),
                 async || {
-                    let answer = self.api.cancel_order(buyer, &order.id).await?;
+                    let answer = self.api.cancel_order(buyer, &order.id);
+                    let Some(answer) = self.heard(answer).await? else {
+                        return Ok(None);
+                    };
                     match answer.status {
                         StatusCode::OK | StatusCode::NO_CONTENT => Ok(Some(Cancellation::InTime)),
                         StatusCode::CONFLICT => Ok(Some(Cancellation::TooLate)),
@@ -386,10 +376,10 @@ impl<'s> Sale<'s> {
             ..
         } = offer.planned;
         self.until("price of a reserved ticket is kept", async || {
-            let answer = self
-                .api
-                .change_ticket(*seller, &offer.id, title, *price)
-                .await?;
+            let answer = self.api.change_ticket(*seller, &offer.id, title, *price);
+            let Some(answer) = self.heard(answer).await? else {
+                return Ok(None);
+            };
             match answer.status {
                 StatusCode::CONFLICT => {
                     self.account.borrow_mut().kept_from_repricing += 1;
@@ -426,8 +416,9 @@ impl<'s> Sale<'s> {
             account.contests += 1;
             account.beaten += u32::try_from(buyers.len() - winners.len())?;
         }
+        // In rough weather an order comes to its end while others still ask, or is taken and nobody hears of it.
         ensure!(
-            winners.len() == 1,
+            winners.len() == 1 || self.weather == Weather::Rough,
             "{} of {} buyers got an order for one ticket at once",
             winners.len(),
             buyers.len(),
@@ -474,7 +465,9 @@ impl<'s> Sale<'s> {
         wanted: impl Fn(OrderStatus) -> bool,
     ) -> anyhow::Result<OrderStatus> {
         self.until(format!("order {} goes on", order.id), async || {
-            let answer = self.api.show_order(buyer, &order.id).await?;
+            let Some(answer) = self.heard(self.api.show_order(buyer, &order.id)).await? else {
+                return Ok(None);
+            };
             match answer.status {
                 StatusCode::OK => {
                     let Order { status, .. } = answer.read()?;

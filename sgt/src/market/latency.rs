@@ -2,25 +2,25 @@ use std::time::Duration;
 
 /// How long something took, of many times.
 #[derive(Debug, Default)]
-pub(super) struct Latencies {
+pub(crate) struct Latencies {
     sorted: Vec<Duration>,
 }
 
 impl Latencies {
     /// Sorts what was measured.
-    pub(super) fn of(mut measured: Vec<Duration>) -> Self {
+    pub(crate) fn of(mut measured: Vec<Duration>) -> Self {
         measured.sort_unstable();
         Self { sorted: measured }
     }
 
     /// How many were measured.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.sorted.len()
     }
 
     /// The time that `percent` of a hundred did not exceed, by nearest rank: always one that was
     /// measured. `None` if nothing was.
-    pub(super) fn percentile(&self, percent: u8) -> Option<Duration> {
+    pub(crate) fn percentile(&self, percent: u8) -> Option<Duration> {
         let rank = (self.sorted.len() * usize::from(percent)).div_ceil(100);
         self.sorted.get(rank.saturating_sub(1)).copied()
     }

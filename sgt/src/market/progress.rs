@@ -8,18 +8,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Elsewhere than on a terminal, a long phase says this often how far it is.
 const WORD_EVERY: Duration = Duration::from_secs(5);
 
-/// Where the demo talks.
+/// Where the demo and the soak talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Screen {
+pub(crate) enum Screen {
     /// For a person: everything on standard output.
     Text,
     /// For a program: one JSON object on standard output, the rest on standard error.
     Json,
+    /// For a log: the result on standard output, and nothing else.
+    Brief,
 }
 
 /// A part of the demo that takes a while.
 #[derive(Debug)]
-pub(super) struct Phase {
+pub(crate) struct Phase {
     screen: Screen,
     name: &'static str,
     total: u64,
@@ -31,20 +33,21 @@ pub(super) struct Phase {
 
 impl Screen {
     /// Says a line. A reader who is gone is no error: the system has to be stopped all the same.
-    pub(super) fn say(self, line: impl Display) {
+    pub(crate) fn say(self, line: impl Display) {
         let _ = match self {
             Self::Text => writeln!(io::stdout().lock(), "{line}"),
             Self::Json => writeln!(io::stderr().lock(), "{line}"),
+            Self::Brief => Ok(()),
         };
     }
 
-    /// Says what the demo was run for.
-    pub(super) fn result(text: impl Display) {
+    /// Says what the command was run for.
+    pub(crate) fn result(text: impl Display) {
         let _ = writeln!(io::stdout().lock(), "{text}");
     }
 
     /// Begins a phase of so many steps, 0 if that is not known, with a bar if a person is watching.
-    pub(super) fn phase(self, name: &'static str, total: usize) -> Phase {
+    pub(crate) fn phase(self, name: &'static str, total: usize) -> Phase {
         let now = Instant::now();
         let total = total as u64;
         Phase {
@@ -52,7 +55,7 @@ impl Screen {
             name,
             total,
             done: Cell::new(0),
-            bar: io::stderr().is_terminal().then(|| bar(name, total)),
+            bar: (self != Self::Brief && io::stderr().is_terminal()).then(|| bar(name, total)),
             begun: now,
             last_word: Cell::new(now),
         }
@@ -61,13 +64,13 @@ impl Screen {
 
 impl Phase {
     /// One step is done.
-    pub(super) fn step(&self) {
+    pub(crate) fn step(&self) {
         self.done.set(self.done.get() + 1);
         self.watch();
     }
 
     /// Something is still awaited.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         self.watch();
     }
 
@@ -95,7 +98,7 @@ impl Phase {
     }
 
     /// Ends the phase with a line that says what it did.
-    pub(super) fn end(self, what: impl Display) {
+    pub(crate) fn end(self, what: impl Display) {
         self.clear();
         let seconds = self.begun.elapsed().as_secs_f64();
         self.screen

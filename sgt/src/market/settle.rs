@@ -9,7 +9,7 @@ use super::progress::Phase;
 /// Waits until nothing is under way any more: no order or payment between two states, no unsent
 /// event, none that is held, delivered late or not acknowledged. Gives up after `patience`; what
 /// is not quiet then breaks an invariant.
-pub(super) async fn until_quiet(
+pub(crate) async fn until_quiet(
     databases: &Databases,
     broker: &Broker,
     patience: Duration,

@@ -12,7 +12,7 @@ use xtask::reap_orphans;
 /// the process, however that ends. It is locked before the folder is there, so a folder without a
 /// locked file is one that a killed run left behind.
 #[derive(Debug)]
-pub(super) struct RunFolder {
+pub(crate) struct RunFolder {
     path: PathBuf,
     parent: PathBuf,
     is_kept: bool,
@@ -20,14 +20,14 @@ pub(super) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Removes what killed runs left behind, their servers too, and makes a fresh folder beside
-    /// those of runs that go on.
+    /// Removes what killed runs of the same command left behind, their servers too, and makes a fresh folder
+    /// beside those of runs that go on.
     ///
     /// # Errors
     ///
     /// If the folder for temporary files cannot be used.
-    pub(super) fn create() -> anyhow::Result<Self> {
-        Self::create_in(&parent())
+    pub(crate) fn create(command: &str) -> anyhow::Result<Self> {
+        Self::create_in(&parent(command))
     }
 
     fn create_in(parent: &Path) -> anyhow::Result<Self> {
@@ -55,19 +55,34 @@ impl RunFolder {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The address of a database in it.
-    pub(super) fn database(&self, name: &str) -> String {
+    pub(crate) fn database(&self, name: &str) -> String {
         format!("sqlite://{}", self.path.join(name).display())
     }
 
     /// Leaves the folder for a look at it. The next run removes it.
-    pub(super) fn keep(mut self) -> PathBuf {
+    pub(crate) fn keep(mut self) -> PathBuf {
         self.is_kept = true;
         self.path.clone()
+    }
+
+    /// Moves the folder to where no run removes it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no place for it. It is then kept until the next run.
+    pub(crate) fn keep_for_ever(mut self) -> io::Result<PathBuf> {
+        self.is_kept = true;
+        let mut beside = self.parent.clone().into_os_string();
+        beside.push("-kept");
+        let kept = Path::new(&beside).join(self.path.file_name().unwrap_or_default());
+        fs::create_dir_all(&beside)?;
+        fs::rename(&self.path, &kept)?;
+        Ok(kept)
     }
 }
 
@@ -85,15 +100,15 @@ impl Drop for RunFolder {
 
 /// Where the runs of this user are. Not by name: a process may have none in its environment.
 #[cfg(unix)]
-fn parent() -> PathBuf {
+fn parent(command: &str) -> PathBuf {
     let user = rustix::process::geteuid();
-    std::env::temp_dir().join(format!("sgt-demo-{}", user.as_raw()))
+    std::env::temp_dir().join(format!("sgt-{command}-{}", user.as_raw()))
 }
 
 /// Where the runs of this user are: here each has a folder for temporary files.
 #[cfg(not(unix))]
-fn parent() -> PathBuf {
-    std::env::temp_dir().join("sgt-demo")
+fn parent(command: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("sgt-{command}"))
 }
 
 fn remove_abandoned(parent: &Path) -> io::Result<()> {
@@ -148,6 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn folder_that_is_kept_for_ever_outlives_the_next_run() {
+        let temporary = tempfile::tempdir().unwrap();
+        let parent = temporary.path().join("sgt-soak");
+        let run = RunFolder::create_in(&parent).unwrap();
+        fs::write(run.path().join("file"), "text").unwrap();
+        let kept = run.keep_for_ever().unwrap();
+        drop(RunFolder::create_in(&parent).unwrap());
+        assert!(kept.join("file").exists());
+        assert!(!parent.exists());
+    }
+
+    #[test]
     fn folder_of_a_killed_run_is_removed_by_the_next() {
         let parent = tempfile::tempdir().unwrap();
         let killed = parent.path().join("run-killed");
@@ -166,7 +193,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt as _;
 
         let ours = tempfile::tempdir().unwrap().path().metadata().unwrap();
-        assert!(parent().ends_with(format!("sgt-demo-{}", ours.uid())));
+        assert!(parent("demo").ends_with(format!("sgt-demo-{}", ours.uid())));
     }
 
     #[test]

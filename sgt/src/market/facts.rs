@@ -12,54 +12,63 @@ use tokio::time::{Instant, sleep};
 
 use super::broker::{Broker, Consumer, Event};
 use super::latency::Latencies;
-use super::system::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
+
+/// The names of the databases in the folder of a run.
+pub(crate) const TICKETS_DB: &str = "tickets.db";
+pub(crate) const ORDERS_DB: &str = "orders.db";
+pub(crate) const PAYMENTS_DB: &str = "payments.db";
+pub(crate) const LEDGER_DB: &str = "ledger.db";
 
 /// Everything that is known when all is quiet: rows, ledger and streams, as they are stored.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// tickets-service.
-    pub(super) tickets: Vec<Ticket>,
+    pub(crate) tickets: Vec<Ticket>,
     /// orders-service.
-    pub(super) ticket_replicas: Vec<TicketReplica>,
+    pub(crate) ticket_replicas: Vec<TicketReplica>,
     /// payments-service.
-    pub(super) titles: Vec<Title>,
+    pub(crate) titles: Vec<Title>,
     /// orders-service.
-    pub(super) orders: Vec<Order>,
+    pub(crate) orders: Vec<Order>,
     /// orders-service.
-    pub(super) money: Vec<Money>,
+    pub(crate) money: Vec<Money>,
     /// payments-service.
-    pub(super) order_replicas: Vec<Order>,
+    pub(crate) order_replicas: Vec<Order>,
     /// payments-service.
-    pub(super) payments: Vec<Payment>,
+    pub(crate) payments: Vec<Payment>,
     /// The gateway's ledger.
-    pub(super) charges: Vec<Charge>,
+    pub(crate) charges: Vec<Charge>,
     /// The gateway's ledger.
-    pub(super) refunds: Vec<Refund>,
+    pub(crate) refunds: Vec<Refund>,
     /// The gateway's ledger: orders whose card it declined.
-    pub(super) declines: Vec<String>,
+    pub(crate) declines: Vec<String>,
     /// Events in the outbox, by service.
-    pub(super) unsent: BTreeMap<&'static str, i64>,
+    pub(crate) unsent: BTreeMap<&'static str, i64>,
     /// Events that wait for a predecessor, by service.
-    pub(super) held: BTreeMap<&'static str, i64>,
-    pub(super) handled: Vec<Handled>,
-    pub(super) events: Vec<Event>,
-    pub(super) consumers: Vec<Consumer>,
+    pub(crate) held: BTreeMap<&'static str, i64>,
+    /// orders-service: the version of each order.
+    pub(crate) order_versions: BTreeMap<String, i64>,
+    /// How far each service has come with each key.
+    pub(crate) guards: BTreeMap<Guarded, i64>,
+    pub(crate) handled: Vec<Handled>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) consumers: Vec<Consumer>,
     /// One line each.
-    pub(super) dead_letters: Vec<String>,
+    pub(crate) dead_letters: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) id: String,
-    pub(super) version: i64,
-    pub(super) title: String,
-    pub(super) price: i64,
-    pub(super) state: TicketState,
+pub(crate) struct Ticket {
+    pub(crate) id: String,
+    pub(crate) version: i64,
+    pub(crate) title: String,
+    pub(crate) price: i64,
+    pub(crate) state: TicketState,
 }
 
 /// Whose a ticket is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TicketState {
+pub(crate) enum TicketState {
     ForSale,
     /// By this order.
     Reserved(String),
@@ -68,43 +77,43 @@ pub(super) enum TicketState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TicketReplica {
-    pub(super) id: String,
-    pub(super) version: i64,
-    pub(super) title: String,
-    pub(super) price: i64,
+pub(crate) struct TicketReplica {
+    pub(crate) id: String,
+    pub(crate) version: i64,
+    pub(crate) title: String,
+    pub(crate) price: i64,
     /// The order that has reserved or bought it.
-    pub(super) order: Option<String>,
+    pub(crate) order: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Title {
-    pub(super) ticket: String,
-    pub(super) text: String,
+pub(crate) struct Title {
+    pub(crate) ticket: String,
+    pub(crate) text: String,
 }
 
 /// What orders-service was told of the money for an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Money {
-    pub(super) order: String,
+pub(crate) struct Money {
+    pub(crate) order: String,
     /// The payment, if the order is complete.
-    pub(super) payment: Option<String>,
+    pub(crate) payment: Option<String>,
     /// The refund, if it came too late.
-    pub(super) refund: Option<String>,
+    pub(crate) refund: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) id: String,
-    pub(super) ticket: String,
-    pub(super) user: String,
-    pub(super) price: i64,
-    pub(super) state: OrderState,
-    pub(super) expires_at: Timestamp,
+pub(crate) struct Order {
+    pub(crate) id: String,
+    pub(crate) ticket: String,
+    pub(crate) user: String,
+    pub(crate) price: i64,
+    pub(crate) state: OrderState,
+    pub(crate) expires_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OrderState {
+pub(crate) enum OrderState {
     /// Created or awaiting payment.
     Open,
     Complete,
@@ -112,17 +121,17 @@ pub(super) enum OrderState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Payment {
-    pub(super) id: String,
-    pub(super) order: String,
-    pub(super) amount: i64,
-    pub(super) state: PaymentState,
-    pub(super) charge: Option<String>,
-    pub(super) refund: Option<String>,
+pub(crate) struct Payment {
+    pub(crate) id: String,
+    pub(crate) order: String,
+    pub(crate) amount: i64,
+    pub(crate) state: PaymentState,
+    pub(crate) charge: Option<String>,
+    pub(crate) refund: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PaymentState {
+pub(crate) enum PaymentState {
     /// Being charged, or to be refunded.
     UnderWay,
     /// Declined, or given up before anything was charged.
@@ -132,32 +141,41 @@ pub(super) enum PaymentState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Charge {
-    pub(super) id: String,
-    pub(super) order: String,
-    pub(super) amount: i64,
+pub(crate) struct Charge {
+    pub(crate) id: String,
+    pub(crate) order: String,
+    pub(crate) amount: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refund {
-    pub(super) id: String,
-    pub(super) charge: String,
-    pub(super) order: String,
-    pub(super) amount: i64,
+pub(crate) struct Refund {
+    pub(crate) id: String,
+    pub(crate) charge: String,
+    pub(crate) order: String,
+    pub(crate) amount: i64,
+}
+
+/// What a group applies in order: the events of one key in a stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Guarded {
+    pub(crate) group: String,
+    pub(crate) stream: String,
+    pub(crate) key: String,
 }
 
 /// An event that a group has applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Handled {
+pub(crate) struct Handled {
+    pub(crate) group: String,
     /// Where it came from, and its id there.
-    pub(super) identity: (String, String),
+    pub(crate) identity: (String, String),
     /// When its handler noted it, in its transaction.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// The databases of the three services and the gateway's ledger, for reading only.
 #[derive(Debug)]
-pub(super) struct Databases {
+pub(crate) struct Databases {
     tickets: SqlitePool,
     orders: SqlitePool,
     payments: SqlitePool,
@@ -165,7 +183,7 @@ pub(super) struct Databases {
 }
 
 impl Databases {
-    pub(super) async fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open(folder: &Path) -> anyhow::Result<Self> {
         let ledger = format!("sqlite://{}", folder.join(LEDGER_DB).display());
         Ok(Self {
             tickets: open(&folder.join(TICKETS_DB)).await?,
@@ -184,7 +202,7 @@ impl Databases {
     }
 
     /// Whether nothing in them is on its way from one state to another.
-    pub(super) async fn are_quiet(&self) -> anyhow::Result<bool> {
+    pub(crate) async fn are_quiet(&self) -> anyhow::Result<bool> {
         for (_, pool) in self.by_service() {
             if count(pool, "event_outbox").await? + count(pool, "event_held").await? > 0 {
                 return Ok(false);
@@ -199,7 +217,7 @@ impl Databases {
 impl Facts {
     /// Reads everything, until nothing was delivered meanwhile: orders that came to their end long ago
     /// still expire, and half of that would look like a fault. Gives up after `patience`.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         databases: &Databases,
         broker: &Broker,
         patience: Duration,
@@ -221,7 +239,7 @@ impl Facts {
         }
     }
 
-    pub(super) async fn read_databases(databases: &Databases) -> anyhow::Result<Self> {
+    pub(crate) async fn read_databases(databases: &Databases) -> anyhow::Result<Self> {
         let Databases {
             tickets,
             orders,
@@ -235,6 +253,12 @@ impl Facts {
             ticket_replicas: rows(orders, all_tickets, TicketReplica::read).await?,
             titles: rows(payments, all_tickets, Title::read).await?,
             orders: rows(orders, all_orders, Order::read).await?,
+            order_versions: rows(orders, all_orders, |row| {
+                Ok((row.try_get("id")?, row.try_get("version")?))
+            })
+            .await?
+            .into_iter()
+            .collect(),
             money: rows(orders, all_orders, Money::read).await?,
             order_replicas: rows(payments, all_orders, Order::read_replica).await?,
             payments: rows(
@@ -253,16 +277,20 @@ impl Facts {
                 .unsent
                 .insert(service, count(pool, "event_outbox").await?);
             facts.held.insert(service, count(pool, "event_held").await?);
-            let inbox = "SELECT source, event_id, applied_at FROM event_inbox";
+            let inbox = "SELECT queue_group, source, event_id, applied_at FROM event_inbox";
             facts
                 .handled
                 .extend(rows(pool, inbox, Handled::read).await?);
+            let guards = "SELECT queue_group, stream, key, version FROM event_guard";
+            facts
+                .guards
+                .extend(rows(pool, guards, Guarded::read).await?);
         }
         Ok(facts)
     }
 
     /// How long events took from stream to handler, and from outbox to handler.
-    pub(super) fn latencies(&self) -> (Latencies, Latencies) {
+    pub(crate) fn latencies(&self) -> (Latencies, Latencies) {
         let events: BTreeMap<_, _> = self
             .events
             .iter()
@@ -362,7 +390,7 @@ impl Ticket {
     }
 
     /// What its replica in orders-service has of it.
-    pub(super) fn replica(&self) -> TicketReplica {
+    pub(crate) fn replica(&self) -> TicketReplica {
         TicketReplica {
             id: self.id.clone(),
             version: self.version,
@@ -457,10 +485,23 @@ impl Payment {
     }
 }
 
+impl Guarded {
+    /// And the last version that was applied.
+    fn read(row: &SqliteRow) -> anyhow::Result<(Self, i64)> {
+        let guarded = Self {
+            group: row.try_get("queue_group")?,
+            stream: row.try_get("stream")?,
+            key: row.try_get("key")?,
+        };
+        Ok((guarded, row.try_get("version")?))
+    }
+}
+
 impl Handled {
     fn read(row: &SqliteRow) -> anyhow::Result<Self> {
         let nanos: i64 = row.try_get("applied_at")?;
         Ok(Self {
+            group: row.try_get("queue_group")?,
             identity: (row.try_get("source")?, row.try_get("event_id")?),
             at: Timestamp::from_nanosecond(nanos.into())?,
         })

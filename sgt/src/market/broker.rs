@@ -7,6 +7,7 @@ use async_nats::jetstream::{self, message::Message};
 use common::{Client, SubjectSet as _, Subjects};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
+use serde::Deserialize;
 use tokio::time::timeout;
 
 /// Where dead letters are.
@@ -16,45 +17,62 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// The streams, as their server shows them to anybody: nothing here goes through the library that is under test.
 #[derive(Debug)]
-pub(super) struct Broker {
+pub(crate) struct Broker {
     jetstream: jetstream::Context,
 }
 
 /// An event as it lies in its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) subject: Subjects,
-    pub(super) key: String,
+pub(crate) struct Event {
+    pub(crate) subject: Subjects,
+    pub(crate) key: String,
     /// Where it came from, and its id there.
-    pub(super) identity: (String, String),
+    pub(crate) identity: (String, String),
+    /// The id of the event that it was published for. `None`: for a request.
+    pub(crate) cause: Option<String>,
+    /// Of what it tells of, if it says so.
+    pub(crate) version: Option<i64>,
     /// When its publisher wrote it.
-    pub(super) written: Option<Timestamp>,
+    pub(crate) written: Option<Timestamp>,
     /// When the server stored it.
-    pub(super) stored: Timestamp,
+    pub(crate) stored: Timestamp,
 }
 
 /// How far a queue group has come with a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Consumer {
-    pub(super) stream: String,
-    pub(super) group: String,
+pub(crate) struct Consumer {
+    pub(crate) stream: String,
+    pub(crate) group: String,
     /// Not delivered yet.
-    pub(super) pending: u64,
+    pub(crate) pending: u64,
     /// Delivered and not settled.
-    pub(super) unacknowledged: u64,
+    pub(crate) unacknowledged: u64,
     /// Every delivery that ever was, repeated ones included.
-    pub(super) deliveries: u64,
+    pub(crate) deliveries: u64,
+}
+
+/// How much of a message is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    Heads,
+    All,
+}
+
+/// What every event says that carries a version.
+#[derive(Deserialize)]
+struct Versioned {
+    version: Option<i64>,
 }
 
 impl Broker {
-    pub(super) fn new(client: &Client) -> Self {
+    pub(crate) fn new(client: &Client) -> Self {
         Self {
             jetstream: jetstream::new(client.nats()),
         }
     }
 
     /// Every durable consumer on the streams of the list.
-    pub(super) async fn consumers(&self) -> anyhow::Result<Vec<Consumer>> {
+    pub(crate) async fn consumers(&self) -> anyhow::Result<Vec<Consumer>> {
         let mut consumers = Vec::new();
         for name in streams() {
             let stream = self.jetstream.get_stream_no_info(name).await?;
@@ -76,14 +94,14 @@ impl Broker {
     }
 
     /// Every event of every channel.
-    pub(super) async fn events(&self) -> anyhow::Result<Vec<Event>> {
+    pub(crate) async fn events(&self) -> anyhow::Result<Vec<Event>> {
         let mut events = Vec::new();
         for name in streams() {
             let channels = Subjects::ALL
                 .iter()
                 .filter(|subject| subject.stream().as_str() == name);
             let filters = channels.map(|subject| format!("{subject}.*")).collect();
-            let messages = self.read(name, filters).await?;
+            let messages = self.read(name, filters, Parts::All).await?;
             for message in &messages {
                 events.push(Event::read(message)?);
             }
@@ -92,8 +110,8 @@ impl Broker {
     }
 
     /// Every dead letter: where it is, and why.
-    pub(super) async fn dead_letters(&self) -> anyhow::Result<Vec<String>> {
-        let messages = self.read(DEAD_LETTERS, Vec::new()).await?;
+    pub(crate) async fn dead_letters(&self) -> anyhow::Result<Vec<String>> {
+        let messages = self.read(DEAD_LETTERS, Vec::new(), Parts::Heads).await?;
         Ok(messages
             .iter()
             .map(|message| {
@@ -103,8 +121,13 @@ impl Broker {
             .collect())
     }
 
-    /// The heads of all messages that are in a stream now.
-    async fn read(&self, stream: &str, filters: Vec<String>) -> anyhow::Result<Vec<Message>> {
+    /// All messages that are in a stream now.
+    async fn read(
+        &self,
+        stream: &str,
+        filters: Vec<String>,
+        parts: Parts,
+    ) -> anyhow::Result<Vec<Message>> {
         let consumer = self
             .jetstream
             .get_stream_no_info(stream)
@@ -112,23 +135,27 @@ impl Broker {
             .create_consumer(pull::OrderedConfig {
                 deliver_policy: DeliverPolicy::All,
                 filter_subjects: filters,
-                headers_only: true,
+                headers_only: parts == Parts::Heads,
                 ..pull::OrderedConfig::default()
             })
             .await
             .with_context(|| format!("stream {stream} cannot be read"))?;
         let expected = usize::try_from(consumer.cached_info().num_pending)?;
-        let messages = consumer.messages().await?.take(expected).try_collect();
-        timeout(ANSWER_WITHIN, messages)
+        let mut messages = consumer.messages().await?.take(expected);
+        let mut read = Vec::with_capacity(expected);
+        while let Some(message) = timeout(ANSWER_WITHIN, messages.next())
             .await
             .with_context(|| format!("stream {stream} fell silent"))?
-            .with_context(|| format!("stream {stream} cannot be read"))
+        {
+            read.push(message.with_context(|| format!("stream {stream} cannot be read"))?);
+        }
+        Ok(read)
     }
 }
 
 impl Consumer {
     /// Whether everything is delivered and settled.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         self.pending == 0 && self.unacknowledged == 0
     }
 }
@@ -146,6 +173,8 @@ impl Event {
             subject: channel.parse()?,
             key: key.to_owned(),
             identity: (text("ce-source"), text("ce-id")),
+            cause: header(message, "ce-causationid").map(str::to_owned),
+            version: serde_json::from_slice::<Versioned>(&message.payload)?.version,
             written: header(message, "ce-time").and_then(|time| time.parse().ok()),
             stored: Timestamp::from_nanosecond(stored)?,
         })

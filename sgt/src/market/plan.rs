@@ -37,7 +37,7 @@ pub(crate) enum Story {
     PaysAndCancels(Person, u32),
     /// One pays so many milliseconds before the order expires. Either wins.
     PaysAtTheLastMoment(Person, u32),
-    /// The gateway takes the money of one and never says so.
+    /// The gateway takes the money of one and never says so; the same one then tries another card.
     GatewayFallsSilent(Person),
     /// Nobody wants it.
     StaysUnsold,
@@ -70,6 +70,29 @@ const KINDS: [(Kind, u64); 9] = [
     (Kind::GatewayFallsSilent, 0),
 ];
 
+/// The same where everything goes wrong anyway: gateways fall silent more often.
+const KINDS_IN_ROUGH_WEATHER: [(Kind, u64); 9] = [
+    (Kind::Contest, 18),
+    (Kind::Pays, 26),
+    (Kind::PaysAndCancels, 10),
+    (Kind::LetsExpire, 8),
+    (Kind::IsDeclinedFirst, 10),
+    (Kind::Cancels, 10),
+    (Kind::StaysUnsold, 6),
+    (Kind::PaysAtTheLastMoment, 4),
+    (Kind::GatewayFallsSilent, 8),
+];
+
+/// What people must reckon with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// Every request is answered, and soon.
+    Calm,
+    /// Services die, freeze and are cut off. Who hears nothing asks the next replica, and looks up what became of
+    /// the first request where that matters.
+    Rough,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Pays,
@@ -85,12 +108,16 @@ enum Kind {
 
 impl Plan {
     /// Makes the plan. Every kind of story is in it if there are tickets enough.
-    pub(crate) fn new(size: Size, seed: u64) -> Self {
+    pub(crate) fn new(size: Size, seed: u64, weather: Weather) -> Self {
         let mut dice = Dice::new(seed);
-        let mut kinds: Vec<Kind> = KINDS
+        let weights = match weather {
+            Weather::Calm => &KINDS,
+            Weather::Rough => &KINDS_IN_ROUGH_WEATHER,
+        };
+        let mut kinds: Vec<Kind> = weights
             .iter()
             .map(|&(kind, _)| kind)
-            .chain(std::iter::repeat_with(|| Kind::drawn(&mut dice)))
+            .chain(std::iter::repeat_with(|| Kind::drawn(weights, &mut dice)))
             .take(size.tickets.get() as usize)
             .collect();
         dice.shuffle(&mut kinds);
@@ -165,9 +192,9 @@ impl Story {
 }
 
 impl Kind {
-    fn drawn(dice: &mut Dice) -> Self {
+    fn drawn(weights: &[(Self, u64)], dice: &mut Dice) -> Self {
         let mut left = u64::from(dice.below(100));
-        for (kind, weight) in KINDS {
+        for &(kind, weight) in weights {
             if left < weight {
                 return kind;
             }
@@ -188,16 +215,16 @@ impl fmt::Display for Person {
 
 /// `SplitMix64`: small, quick, and the same on every platform and for ever. No secret.
 #[derive(Debug)]
-struct Dice {
+pub(crate) struct Dice {
     state: u64,
 }
 
 impl Dice {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -206,7 +233,7 @@ impl Dice {
     }
 
     /// A number from 0 to `end - 1`; 0 if `end` is 0. The upper half of a roll, scaled.
-    fn below(&mut self, end: u32) -> u32 {
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
         let scaled = (self.roll() >> 32) * u64::from(end);
         u32::try_from(scaled >> 32).unwrap_or_default()
     }
@@ -236,7 +263,7 @@ mod tests {
             tickets: NonZeroU32::new(tickets).unwrap(),
             buyers: NonZeroU32::new(buyers).unwrap(),
         };
-        Plan::new(size, seed)
+        Plan::new(size, seed, Weather::Calm)
     }
 
     fn kinds(plan: &Plan) -> Vec<Discriminant<Story>> {
@@ -263,7 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn gateway_falls_silent_once() {
+    fn weights_are_of_a_hundred() {
+        for weights in [KINDS, KINDS_IN_ROUGH_WEATHER] {
+            assert_eq!(weights.iter().map(|(_, weight)| weight).sum::<u64>(), 100);
+        }
+    }
+
+    #[test]
+    fn gateway_falls_silent_once_in_calm_weather() {
         let silent = |story: &Story| matches!(story, Story::GatewayFallsSilent(..));
         let plan = plan(500, 50, 3);
         assert_eq!(

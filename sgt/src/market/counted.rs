@@ -2,7 +2,7 @@ use std::fmt;
 
 /// A number of things: `1 order`, `2 orders`, `3 outboxes`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Counted(pub(super) usize, pub(super) &'static str);
+pub(crate) struct Counted(pub(crate) usize, pub(crate) &'static str);
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,7 +17,7 @@ impl fmt::Display for Counted {
 }
 
 /// Several of them, without those of which there are none: `1 order, 3 outboxes`.
-pub(super) fn counted(all: impl IntoIterator<Item = Counted>) -> String {
+pub(crate) fn counted(all: impl IntoIterator<Item = Counted>) -> String {
     let some: Vec<_> = all
         .into_iter()
         .filter(|Counted(number, _)| *number > 0)
