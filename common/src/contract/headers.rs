@@ -41,7 +41,12 @@ impl<S: SubjectSet> Contract<S> {
             ),
             (
                 ce::TIME,
-                text("When it happened, RFC 3339 in UTC.", "2025-09-28T07:33:06Z"),
+                json!({
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "When it happened, RFC 3339 in UTC.",
+                    "examples": ["2025-09-28T07:33:06Z"],
+                }),
             ),
             (
                 ce::DATA_SCHEMA,
