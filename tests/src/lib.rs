@@ -7,6 +7,7 @@
 )]
 
 mod cable;
+pub mod foreign;
 mod ledger;
 mod nats;
 pub mod notes;
