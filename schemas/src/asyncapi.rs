@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::documents::{COMMENT, Documents, SCHEMAS};
 use crate::json;
 
-mod jetstream;
+pub(crate) mod jetstream;
 
 /// The file of the document, in the folder of the generated files.
 pub const ASYNCAPI: &str = "asyncapi.json";

@@ -7,6 +7,7 @@ mod documents;
 mod json;
 mod list;
 mod rules;
+mod site;
 mod typescript;
 
 pub use asyncapi::{ASYNCAPI, asyncapi};
@@ -14,4 +15,5 @@ pub use check::{Difference, compare};
 pub use documents::{Documents, GenerateError, documents, write};
 pub use list::{UnknownService, list_all, list_service};
 pub use rules::{BrokenRule, Rule};
+pub use site::{PAGE, site};
 pub use typescript::{TYPESCRIPT, TypeScriptError, typescript};

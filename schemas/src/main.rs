@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use common::Subjects;
 use common::testing::sample;
 use schemas::{
-    Difference, Documents, TYPESCRIPT, TypeScriptError, asyncapi, compare, documents, list_all,
-    list_service, typescript, write,
+    Difference, Documents, PAGE, TYPESCRIPT, TypeScriptError, asyncapi, compare, documents,
+    list_all, list_service, site, typescript, write,
 };
 
 /// The schemas of the events: one JSON Schema per event and form, made from the Rust types.
@@ -36,6 +36,12 @@ enum Command {
         /// Only what this service publishes and listens to.
         #[arg(long)]
         service: Option<String>,
+    },
+    /// Builds the catalogue, a folder whose page a browser opens from the disk.
+    Site {
+        /// The folder.
+        #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/catalogue"), hide_default_value = true)]
+        out: PathBuf,
     },
 }
 
@@ -103,6 +109,12 @@ fn run(Arguments { folder, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::List {
             service: Some(name),
         } => write!(out, "{}", list_service::<Subjects>(&name)?)?,
+        Command::Site { out: folder } => {
+            write(&site::<Subjects>(&without_typescript()?), &folder)?;
+            let page = folder.join(PAGE);
+            let page = page.canonicalize().unwrap_or(page);
+            writeln!(out, "{}", page.display())?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -115,8 +127,7 @@ struct Generated {
 }
 
 fn present() -> anyhow::Result<Generated> {
-    let mut documents = documents(|subject| Some(sample::example(subject)))?;
-    documents.extend(asyncapi::<Subjects>(&documents));
+    let mut documents = without_typescript()?;
     let left_out = match typescript::<Subjects>() {
         Ok(types) => {
             documents.extend(types);
@@ -128,6 +139,13 @@ fn present() -> anyhow::Result<Generated> {
         documents,
         left_out,
     })
+}
+
+/// What needs no Node.
+fn without_typescript() -> anyhow::Result<Documents> {
+    let mut documents = documents(|subject| Some(sample::example(subject)))?;
+    documents.extend(asyncapi::<Subjects>(&documents));
+    Ok(documents)
 }
 
 fn advice<'d>(mut differences: impl Iterator<Item = &'d Difference>) -> &'static str {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::KEY;
 
 /// The stream of a channel.
-pub(super) fn stream<S: SubjectSet>(contract: &Contract<S>, topology: &Topology) -> Value {
+pub(crate) fn stream<S: SubjectSet>(contract: &Contract<S>, topology: &Topology) -> Value {
     let config = topology.stream_config(contract.stream).unwrap_or_default();
     let mut described = settings(&config);
     // A scheduled event waits on a subject of its own, from which the server publishes it.
@@ -39,7 +39,7 @@ fn settings(config: &Value) -> Value {
 }
 
 /// How a group reads a channel, and what becomes of what it cannot handle.
-pub(super) fn consumer<S: SubjectSet>(
+pub(crate) fn consumer<S: SubjectSet>(
     contract: &Contract<S>,
     group: QueueGroup,
     topology: &Topology,
