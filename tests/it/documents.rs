@@ -149,7 +149,12 @@ impl Browser {
         let mut browser = Command::new(&self.program);
         browser
             // Containers and root have no sandbox; what is opened is our own.
-            .args(["--headless", "--no-sandbox", "--disable-gpu"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+            ])
             .args(["--enable-logging=stderr", "--virtual-time-budget=5000"])
             .arg(format!(
                 "--user-data-dir={}",

@@ -11,8 +11,8 @@ const ROW: usize = 44;
 /// The height of a box.
 const BOX: usize = 30;
 /// The left edges of publishers, channels and readers, and how wide their boxes are.
-const COLUMNS: [(usize, usize); 3] = [(2, 122), (172, 144), (364, 122)];
-const WIDTH: usize = 488;
+const COLUMNS: [(usize, usize); 3] = [(2, 126), (172, 146), (362, 126)];
+const WIDTH: usize = 490;
 /// How many colours the style sheet has.
 const COLOURS: usize = 6;
 
