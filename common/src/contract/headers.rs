@@ -98,7 +98,7 @@ impl<S: SubjectSet> Contract<S> {
             .collect();
         json!({
             "type": "object",
-            "description": format!("What travels beside the payload of `{channel}`, percent-encoded where the NATS binding of CloudEvents says so."),
+            "description": format!("What publishers write beside the payload of `{channel}`, percent-encoded where the NATS binding of CloudEvents says so. Readers ask for none of it: bare JSON is an event too."),
             "properties": properties,
             "required": required,
         })

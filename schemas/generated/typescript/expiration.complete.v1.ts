@@ -13,7 +13,7 @@ export interface ExpirationComplete {
   orderId: string;
 }
 /**
- * What travels beside the payload of `expiration:complete`, percent-encoded where the NATS binding of CloudEvents says so.
+ * What publishers write beside the payload of `expiration:complete`, percent-encoded where the NATS binding of CloudEvents says so. Readers ask for none of it: bare JSON is an event too.
  */
 export interface ExpirationCompleteHeaders {
   /**

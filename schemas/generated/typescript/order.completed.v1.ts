@@ -26,7 +26,7 @@ export interface OrderedTicket {
   id: string;
 }
 /**
- * What travels beside the payload of `order:completed`, percent-encoded where the NATS binding of CloudEvents says so.
+ * What publishers write beside the payload of `order:completed`, percent-encoded where the NATS binding of CloudEvents says so. Readers ask for none of it: bare JSON is an event too.
  */
 export interface OrderCompletedHeaders {
   /**

@@ -42,7 +42,7 @@ export interface PricedTicket {
   price: number;
 }
 /**
- * What travels beside the payload of `order:created`, percent-encoded where the NATS binding of CloudEvents says so.
+ * What publishers write beside the payload of `order:created`, percent-encoded where the NATS binding of CloudEvents says so. Readers ask for none of it: bare JSON is an event too.
  */
 export interface OrderCreatedHeaders {
   /**

@@ -24,7 +24,7 @@ export interface PaymentCreated {
   orderId: string;
 }
 /**
- * What travels beside the payload of `payment:created`, percent-encoded where the NATS binding of CloudEvents says so.
+ * What publishers write beside the payload of `payment:created`, percent-encoded where the NATS binding of CloudEvents says so. Readers ask for none of it: bare JSON is an event too.
  */
 export interface PaymentCreatedHeaders {
   /**

@@ -28,7 +28,7 @@ export interface TicketCreated {
   version: number;
 }
 /**
- * What travels beside the payload of `ticket:created`, percent-encoded where the NATS binding of CloudEvents says so.
+ * What publishers write beside the payload of `ticket:created`, percent-encoded where the NATS binding of CloudEvents says so. Readers ask for none of it: bare JSON is an event too.
  */
 export interface TicketCreatedHeaders {
   /**
