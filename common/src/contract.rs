@@ -8,6 +8,8 @@ use crate::event::{Carries, Event, schema_version};
 use crate::name::{QueueGroup, StreamName};
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 
+mod headers;
+
 /// What one line of a list promises, as plain data: for schemas, documents and the tools of other
 /// languages.
 ///

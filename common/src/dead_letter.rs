@@ -69,6 +69,11 @@ pub(crate) struct DeadLetter<'m> {
     pub(crate) attempts: u32,
 }
 
+/// Where the dead letters of a group are, for one key of a channel.
+pub(crate) fn subject(group: &str, channel: &str, key: &str) -> String {
+    format!("dead-letter.{group}.{channel}.{key}")
+}
+
 /// How much of the original a dead letter holds. The original stays in its stream, and the record says where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
@@ -102,7 +107,7 @@ impl DeadLetter<'_> {
             key,
             ..
         } = self;
-        let subject = format!("dead-letter.{group}.{channel}.{key}");
+        let subject = subject(group, channel, key);
         let (headers, payload) = self.message(holds);
         store(client, Some(DEAD_LETTERS), subject, &headers, &payload)
             .await

@@ -9,6 +9,7 @@ use crate::name::{QueueGroup, Schedules, StreamName};
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 
 mod config;
+mod described;
 mod provision;
 
 pub use provision::Change;

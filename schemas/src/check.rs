@@ -5,7 +5,7 @@ use std::{fmt, fs, io};
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::documents::Documents;
+use crate::documents::{Documents, SCHEMAS};
 use crate::json;
 
 /// How a committed file differs from what the types say.
@@ -30,6 +30,11 @@ pub enum Difference {
         /// The lines that differ.
         diff: String,
     },
+    /// The file is no schema, and differs from what is made of the schemas.
+    Derived {
+        /// The lines that differ.
+        diff: String,
+    },
 }
 
 impl fmt::Display for Difference {
@@ -40,6 +45,7 @@ impl fmt::Display for Difference {
             Self::NotJson { diff } => write!(f, "is no JSON\n{diff}"),
             Self::Comments { diff } => write!(f, "differs in comments only\n{diff}"),
             Self::Meaning { diff } => write!(f, "differs in what events may hold\n{diff}"),
+            Self::Derived { diff } => write!(f, "differs from what is generated\n{diff}"),
         }
     }
 }
@@ -56,7 +62,7 @@ pub fn compare(documents: &Documents, folder: &Path) -> io::Result<BTreeMap<Stri
     for (path, text) in documents {
         let difference = match committed.remove(path) {
             None => Some(Difference::Missing),
-            Some(present) => difference(&present, text),
+            Some(present) => difference(path, &present, text),
         };
         differences.extend(difference.map(|difference| (path.clone(), difference)));
     }
@@ -82,11 +88,14 @@ fn read_files(folder: &Path, under: &str, files: &mut BTreeMap<String, Vec<u8>>)
     Ok(())
 }
 
-fn difference(present: &[u8], text: &str) -> Option<Difference> {
+fn difference(path: &str, present: &[u8], text: &str) -> Option<Difference> {
     if present == text.as_bytes() {
         return None;
     }
     let diff = diff(&String::from_utf8_lossy(present), text);
+    if !path.starts_with(SCHEMAS) {
+        return Some(Difference::Derived { diff });
+    }
     Some(match (meaning(present), meaning(text.as_bytes())) {
         (None, _) => Difference::NotJson { diff },
         (present, wanted) if present == wanted => Difference::Comments { diff },

@@ -9,8 +9,11 @@ use crate::json;
 use crate::rules::{self, BrokenRule};
 
 /// What generated files say of themselves.
-const COMMENT: &str =
+pub(crate) const COMMENT: &str =
     "Generated from the Rust types by `cargo run -p schemas -- generate`. Do not edit.";
+
+/// Where the schemas are among the generated files.
+pub(crate) const SCHEMAS: &str = "json/";
 
 /// The generated files: their text by their path in the folder, with `/` on every system.
 pub type Documents = BTreeMap<String, String>;
@@ -55,7 +58,7 @@ pub fn documents<S: SubjectSet>(
             let example = (form.version == newest)
                 .then(|| example(contract.subject))
                 .flatten();
-            let path = format!("json/{}.v{}.json", contract.file_stem, form.version);
+            let path = format!("{SCHEMAS}{}.v{}.json", contract.file_stem, form.version);
             broken.extend(rules::check(&path, &form.schema));
             documents.insert(path, json::to_text(&document(form, example)));
         }

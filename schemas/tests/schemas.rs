@@ -10,7 +10,9 @@ use common::{
     Event, Key, ORDERS, ORDERS_SERVICE, SubjectSet as _, Subjects, TICKETS_SERVICE, schemars,
     subjects,
 };
-use schemas::{Difference, Documents, GenerateError, Rule, compare, documents, write};
+use schemas::{
+    Difference, Documents, GenerateError, Rule, TYPESCRIPT, asyncapi, compare, documents, write,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -32,7 +34,11 @@ fn validator(schema: &Value) -> jsonschema::Validator {
 #[test]
 fn committed_schemas_are_what_the_types_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("generated");
-    let differences = compare(&present(), &folder).unwrap();
+    let mut documents = present();
+    documents.extend(asyncapi::<Subjects>(&documents));
+    let mut differences = compare(&documents, &folder).unwrap();
+    // It takes Node to make it: `cargo xtask ci` checks it.
+    differences.retain(|path, _| !path.starts_with(TYPESCRIPT));
     assert!(
         differences.is_empty(),
         "run `cargo run -p schemas -- generate`: {differences:#?}"

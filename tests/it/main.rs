@@ -6,5 +6,7 @@
 )]
 
 mod demo;
+mod documents;
+mod foreign;
 mod sdk;
 mod services;

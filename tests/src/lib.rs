@@ -8,6 +8,7 @@
 
 mod cable;
 mod cluster;
+pub mod foreign;
 mod ledger;
 mod load;
 mod nats;

@@ -4,6 +4,7 @@ pub(crate) mod ci;
 mod docker;
 mod engine;
 mod engine_use;
+mod foreign;
 pub(crate) mod soak;
 pub(crate) mod test;
 mod tool;

@@ -20,6 +20,7 @@ pub mod command;
 pub mod containers;
 mod nats_process;
 pub mod nats_server;
+pub mod packages;
 mod program;
 mod run_id;
 mod scratch;

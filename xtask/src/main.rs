@@ -25,7 +25,10 @@ enum Command {
     ///
     /// The tests are told what they need in their environment: `TEST_NATS` (container or process),
     /// `TEST_NATS_IMAGE`, `TEST_RUN_ID` (the value of the label org.sgtickets.test on every container),
-    /// `NATS_SERVER` (the program) and `DOCKER_HOST`.
+    /// `NATS_SERVER` (the program) and `DOCKER_HOST`; `TEST_NODE` and `TEST_PYTHON` (the folders of the packages
+    /// that the clients in other languages use, pinned and installed into the cache) and `TEST_CHROMIUM` (the
+    /// program). What cannot be had of these three is left out, which is said before the tests and after them;
+    /// if CI is set, it is a failure.
     #[command(after_help = "Examples:\n  \
         cargo xtask test\n  \
         cargo xtask test --nats process\n  \

