@@ -2,6 +2,8 @@
 //! retried and at last kept.
 
 mod bad_wire;
+mod cloud_events;
+mod forms;
 mod groups;
 mod holding;
 mod outages;

@@ -10,6 +10,7 @@ mod cable;
 mod ledger;
 mod nats;
 pub mod notes;
+pub mod parcels;
 mod replica;
 mod scripted;
 mod server;

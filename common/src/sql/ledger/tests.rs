@@ -9,7 +9,6 @@ use super::super::{InTransaction, TransactionalListener};
 use super::*;
 use crate::listener::Handled;
 use crate::message::Incoming;
-use crate::metadata::Metadata;
 
 fn ledger(database: &Database) -> GroupLedger {
     GroupLedger {
@@ -29,17 +28,14 @@ fn position(sequence: u64) -> Position {
 
 /// The held event as the runner hands it over.
 fn brought_back(event: HeldEvent) -> Incoming {
-    let metadata = Metadata::read(
+    Incoming::read(
         "account:deposited",
         event.key,
         event.position,
         event.attempts + 1,
         event.headers,
-    );
-    Incoming {
-        metadata: metadata.into(),
-        payload: event.payload,
-    }
+        event.payload,
+    )
 }
 
 /// Hands the event over, and then every held successor, as the runner does.
