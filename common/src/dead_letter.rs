@@ -10,6 +10,7 @@ use crate::cloud_events as ce;
 use crate::headers::Headers;
 use crate::metadata::{Position, said};
 use crate::publisher::{PublishError, store};
+use crate::structured;
 use crate::topology::DEAD_LETTERS;
 
 const REASON: HeaderName = HeaderName::from_static("dead-letter-reason");
@@ -114,6 +115,12 @@ impl DeadLetter<'_> {
             .map(|_| ())
     }
 
+    /// The letter as it is stored where the server's limit allows.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn whole(&self) -> (Headers, Bytes) {
+        self.message(Holds::All)
+    }
+
     fn message(&self, holds: Holds) -> (Headers, Bytes) {
         let original = match holds {
             Holds::All | Holds::Headers => self.headers.without_record(),
@@ -142,8 +149,9 @@ impl DeadLetter<'_> {
         } = self.position;
         let reason: String = self.reason.chars().take(LONGEST_REASON).collect();
         // A copy of the letter has another place, of which another identity would be made: the inbox
-        // would not know the event again. What kills by its headers may have one among them.
-        if self.kind != Kind::Poison {
+        // would not know the event again. What kills by its headers may have one among them, and what is
+        // structured has it in its payload.
+        if self.kind != Kind::Poison && !structured::is_said(self.headers) {
             if said(self.headers, &ce::ID).is_none() {
                 headers.set(ce::ID, ce::encode(&self.position.id()));
             }
@@ -215,7 +223,7 @@ mod tests {
 
     fn read(position: Position, headers: Headers) -> Metadata {
         let key = Key::new("k").unwrap();
-        Metadata::read("ticket:created", key, position, 1, headers)
+        Metadata::read("ticket:created", key, position, 1, headers, None)
     }
 
     #[test]

@@ -34,6 +34,68 @@ pub trait Event:
 
     /// The earlier forms of the event that may still be in a stream, oldest first. The form of
     /// `Self` has the number after the last of them.
+    ///
+    /// A message says which form it has (`ce-dataschema`), and one that says nothing has the newest. A
+    /// listener is given `Self` only. A form whose `TryFrom` refuses is a dead letter; a form newer
+    /// than any here is handed back for an hour, for a replica of the next release may know it.
+    ///
+    /// To change what an event says, other than by an optional field: keep the struct as it is under
+    /// another name, write the new one, and say how the one becomes the other.
+    ///
+    /// ```
+    /// use common::{Event, Key, Past, QueueGroup, StreamName, schemars, subjects};
+    /// use schemars::JsonSchema;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// const PARCELS: StreamName = StreamName::new("PARCELS");
+    /// const DEPOT: QueueGroup = QueueGroup::new("depot");
+    /// const BILLING: QueueGroup = QueueGroup::new("billing");
+    ///
+    /// subjects! {
+    ///     /// Every channel of the depot.
+    ///     pub enum Depot {
+    ///         /// A parcel was weighed.
+    ///         ParcelWeighed: "parcel:weighed", stream PARCELS, from DEPOT, to [BILLING];
+    ///     }
+    /// }
+    ///
+    /// /// A parcel was weighed.
+    /// #[derive(Serialize, Deserialize, JsonSchema)]
+    /// pub struct ParcelWeighed {
+    ///     parcel: Key,
+    ///     grams: u64,
+    /// }
+    ///
+    /// /// A parcel was weighed: the first form, in whatever unit.
+    /// #[derive(Serialize, Deserialize, JsonSchema)]
+    /// pub struct ParcelWeighedV1 {
+    ///     parcel: Key,
+    ///     weight: u32,
+    ///     unit: String,
+    /// }
+    ///
+    /// impl TryFrom<ParcelWeighedV1> for ParcelWeighed {
+    ///     type Error = String;
+    ///
+    ///     fn try_from(past: ParcelWeighedV1) -> Result<Self, String> {
+    ///         let grams = match past.unit.as_str() {
+    ///             "g" => u64::from(past.weight),
+    ///             "kg" => u64::from(past.weight) * 1000,
+    ///             other => return Err(format!("unit `{other}` is not known")),
+    ///         };
+    ///         Ok(Self { parcel: past.parcel, grams })
+    ///     }
+    /// }
+    ///
+    /// impl Event for ParcelWeighed {
+    ///     const SUBJECT: Depot = Depot::ParcelWeighed;
+    ///     const PAST: &'static [Past<Self>] = &[Past::of::<ParcelWeighedV1>()];
+    ///
+    ///     fn key(&self) -> Key {
+    ///         self.parcel.clone()
+    ///     }
+    /// }
+    /// ```
     const PAST: &'static [Past<Self>] = &[];
 
     /// What the event is about: the id of its aggregate.
@@ -57,7 +119,7 @@ pub enum Carries {
 
 /// An earlier form of the event `E`.
 pub struct Past<E> {
-    decode: fn(&[u8]) -> Result<E, BoxError>,
+    decode: fn(&[u8]) -> Result<E, PastError>,
     schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
@@ -70,14 +132,14 @@ impl<E> Past<E> {
     {
         Self {
             decode: |payload| {
-                let past: P = serde_json::from_slice(payload)?;
-                past.try_into().map_err(Into::into)
+                let past: P = serde_json::from_slice(payload).map_err(PastError::Payload)?;
+                past.try_into().map_err(|err| PastError::Upcast(err.into()))
             },
             schema: |generator| generator.root_schema_for::<P>(),
         }
     }
 
-    pub(crate) fn decode(&self, payload: &[u8]) -> Result<E, BoxError> {
+    pub(crate) fn decode(&self, payload: &[u8]) -> Result<E, PastError> {
         (self.decode)(payload)
     }
 
@@ -90,6 +152,15 @@ impl<E> fmt::Debug for Past<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Past").finish_non_exhaustive()
     }
+}
+
+/// Why a payload of an earlier form is no event.
+#[derive(Debug)]
+pub(crate) enum PastError {
+    /// It is not of that form.
+    Payload(serde_json::Error),
+    /// Its `TryInto` refuses.
+    Upcast(BoxError),
 }
 
 /// The number of the form that `E` has today: 1, plus one for each of [`Event::PAST`].

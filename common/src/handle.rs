@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::events::{ExpirationComplete, OrderId};
     use crate::message::Outgoing;
-    use crate::metadata::{Metadata, Position};
+    use crate::metadata::Position;
     use crate::{Event as _, Headers, ORDERS_SERVICE, QueueGroup, Settled};
 
     /// Does what it is told, before its first suspension or after.
@@ -140,10 +140,8 @@ mod tests {
             stored_at: Timestamp::now(),
         };
         let channel = "expiration:complete";
-        Incoming {
-            metadata: Metadata::read(channel, event.key(), position, 1, outgoing.headers).into(),
-            payload: outgoing.payload,
-        }
+        let (key, headers) = (event.key(), outgoing.headers);
+        Incoming::read(channel, key, position, 1, headers, outgoing.payload)
     }
 
     async fn verdict_of(listener: Scripted) -> Verdict {
@@ -190,10 +188,15 @@ mod tests {
 
     #[tokio::test]
     async fn message_that_is_no_event_never_reaches_the_listener() {
-        let garbage = Incoming {
-            payload: "{".into(),
-            ..incoming()
-        };
+        let Incoming { metadata, .. } = incoming();
+        let garbage = Incoming::read(
+            metadata.channel,
+            metadata.key.clone(),
+            metadata.position.clone(),
+            1,
+            metadata.headers.clone(),
+            "{".into(),
+        );
         let verdict = handle(&Scripted::Panics, &garbage).await;
         assert!(matches!(verdict, Verdict::Undecodable(_)), "{verdict:?}");
     }

@@ -80,9 +80,28 @@ impl Headers {
         })
     }
 
-    /// The value of a header whose name is known to this crate.
+    /// The value of a header whose name is known to this crate, in whatever case others write it.
+    ///
+    /// If some write it so and some so, our own way counts, then the first in the order of bytes.
     pub(crate) fn known(&self, name: &HeaderName) -> Option<&str> {
-        self.0.get(name.clone()).map(HeaderValue::as_str)
+        let exact = self.0.get(name.clone()).map(HeaderValue::as_str);
+        exact.or_else(|| {
+            let text: &str = name.as_ref();
+            let named_so = |(other, _): &(&str, &str)| other.eq_ignore_ascii_case(text);
+            let first = self
+                .firsts()
+                .filter(named_so)
+                .min_by_key(|(other, _)| *other);
+            first.map(|(_, value)| value)
+        })
+    }
+
+    /// Every name with its first value, in no order.
+    pub(crate) fn firsts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, values)| {
+            let name: &str = name.as_ref();
+            values.first().map(|value| (name, value.as_str()))
+        })
     }
 
     /// Sets a header of the runtime's own. A value that could break the wire format loses what breaks it.
@@ -142,7 +161,8 @@ fn is_record(name: &str) -> bool {
     starts(name, "nats-") || starts(name, "dead-letter-")
 }
 
-fn starts(name: &str, prefix: &str) -> bool {
+/// Whether the name begins so, in whatever case.
+pub(crate) fn starts(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
@@ -225,6 +245,22 @@ mod tests {
 
         let kept: Vec<_> = kept.iter().collect();
         assert_eq!(kept, [("via", "a"), ("via", "b")]);
+    }
+
+    #[test]
+    fn name_is_known_in_any_case_and_always_as_the_same() {
+        let received = |pairs| serde_json::from_str::<Headers>(pairs).unwrap();
+        let id = HeaderName::from_static("ce-id");
+        for (pairs, value) in [
+            (r#"[["CE-ID","a"]]"#, Some("a")),
+            (r#"[["Ce-Id","a"],["ce-id","b"]]"#, Some("b")),
+            (r#"[["Ce-Id","a"],["CE-ID","b"],["cE-iD","c"]]"#, Some("b")),
+            (r#"[["ce-id2","a"],["id","b"]]"#, None),
+        ] {
+            for _ in 0..8 {
+                assert_eq!(received(pairs).known(&id), value, "{pairs}");
+            }
+        }
     }
 
     #[test]

@@ -1,308 +1,279 @@
-//! Nothing that comes off the wire makes this crate panic, and what goes out comes back.
+//! Nothing that comes off the wire makes this crate panic, and what goes out comes back: what the
+//! fuzz targets in `fuzz/` feed with bytes, and our own tests with their corpus.
+//!
+//! Not for use by anybody else.
 
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
-use std::sync::Arc;
 
-use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use async_nats::{HeaderMap, HeaderName, HeaderValue, Message, Subject};
+use bytes::Bytes;
 use jiff::Timestamp;
-use proptest::collection::vec;
-use proptest::prelude::*;
-use serde_json::{Value, json};
 
 use crate::cloud_events as ce;
+use crate::dead_letter::{DeadLetter, Kind};
 use crate::event::Event;
-use crate::events::{Cents, OrderId, TicketId, TicketUpdated, UserId};
 use crate::headers::Headers;
-use crate::message::{Incoming, Outgoing};
+use crate::message::Incoming;
 use crate::metadata::{Metadata, Position};
 use crate::name::Key;
-use crate::subject_set::{EventVisitor, Listed, SubjectSet as _};
+use crate::runner::{Received, read_subject};
+use crate::structured;
+use crate::subject_set::{EventVisitor, Listed, SubjectSet as _, is_channel};
 use crate::subjects::Subjects;
-use crate::version::Version;
 
-/// Names that this crate reads, and any other that the client can build.
-fn header_name() -> impl Strategy<Value = String> {
-    let known = [
-        "ce-specversion",
-        "ce-id",
-        "ce-type",
-        "ce-source",
-        "ce-subject",
-        "ce-time",
-        "ce-dataschema",
-        "ce-correlationid",
-        "ce-causationid",
-        "Content-Type",
-        "traceparent",
-        "tracestate",
-        "Nats-Msg-Id",
-    ];
-    prop_oneof![
-        4 => proptest::sample::select(known.to_vec()).prop_map(str::to_owned),
-        1 => any::<String>(),
-    ]
+#[cfg(test)]
+mod tests;
+
+/// Where every message of a test comes from.
+const REPLY: &str = "$JS.ACK.TICKETS.orders-service.1.7.7.1700000000000000000.0";
+
+/// A message as it lies in a file: its subject, a line for each header, an empty line, its payload.
+///
+/// It is read as the runner reads it, as each of our events, and buried.
+///
+/// # Panics
+///
+/// If the reader does what it must not.
+pub fn message(bytes: &[u8]) {
+    let Some((head, payload)) = split_once(bytes, b"\n\n") else {
+        return;
+    };
+    let head = String::from_utf8_lossy(head);
+    let mut lines = head.lines();
+    let subject = lines.next().unwrap_or_default();
+    let pairs = lines.filter_map(|line| line.split_once(": "));
+    if let Some(received) = received(subject, REPLY, nats_headers(pairs), payload) {
+        for channel in Subjects::ALL {
+            channel.visit(&mut Read(&received));
+        }
+    }
 }
 
-/// Values that look like what belongs there, and any other.
-fn header_value() -> impl Strategy<Value = String> {
-    prop_oneof![
-        any::<String>(),
-        "[ -~]{0,40}",
-        "(%[0-9A-Fa-f]{0,2}){0,8}",
-        "urn:sgtickets:[a-z.]{0,10}:[0-9]{0,25}",
-        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{0,20}Z?",
-    ]
-}
-
-prop_compose! {
-    /// Headers as the client hands them over.
-    fn headers()(pairs in vec((header_name(), header_value()), 0..12)) -> Headers {
-        let mut map = HeaderMap::new();
-        for (name, value) in pairs {
-            if let (Ok(name), Ok(value)) = (HeaderName::from_str(&name), HeaderValue::from_str(&value)) {
-                map.append(name, value);
+/// The payload of an event in structured mode.
+///
+/// # Panics
+///
+/// If the reader does what it must not.
+pub fn envelope(bytes: &[u8]) {
+    let map = nats_headers([("Content-Type", "application/cloudevents+json")].into_iter());
+    let Some(received) = received("ticket:created.k", REPLY, map, bytes) else {
+        panic!("an event's subject was not read");
+    };
+    for channel in Subjects::ALL {
+        channel.visit(&mut Read(&received));
+    }
+    // In binary mode, it is the same event.
+    if let Ok(Some(event)) = structured::open(&received.headers, &received.payload) {
+        let structured = incoming("ticket:created", &received).metadata;
+        let mut headers = Headers::new();
+        for (name, value) in &event.attributes {
+            if let Ok(header) = HeaderName::from_str(&format!("ce-{name}")) {
+                headers.set(header, ce::encode(value));
             }
         }
-        Headers::from_nats(map)
-    }
-}
-
-/// JSON with the names and the kinds of values that events have, in the wrong places too.
-fn json() -> impl Strategy<Value = Value> {
-    let names = [
-        "id",
-        "version",
-        "title",
-        "price",
-        "userId",
-        "orderId",
-        "status",
-        "expiresAt",
-        "ticket",
-        "amount",
-        "chargeId",
-        "refundId",
-    ];
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-        Just(json!(ID)),
-        Just(json!("2026-01-01T00:00:00Z")),
-        Just(json!("awaiting:payment")),
-        Just(json!(2500)),
-    ];
-    leaf.prop_recursive(4, 64, 12, move |inner| {
-        let field = (proptest::sample::select(names.to_vec()), inner.clone());
-        prop_oneof![
-            vec(inner, 0..4).prop_map(Value::from),
-            vec(field, 0..12).prop_map(|fields| fields
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect()),
-        ]
-    })
-}
-
-const ID: &str = "0198c0de-0000-7000-8000-00000000000a";
-
-/// An object that is every event at once: readers ignore the fields that they do not know.
-fn every_event() -> Value {
-    json!({
-        "id": ID, "version": 1, "title": "a", "price": 2500, "userId": "a", "orderId": ID,
-        "status": "created", "expiresAt": "2026-01-01T00:00:00Z",
-        "ticket": {"id": ID, "price": 2500}, "amount": 2500, "chargeId": "a", "refundId": "a",
-    })
-}
-
-prop_compose! {
-    /// An event with one wrong field.
-    fn almost_an_event()(place: proptest::sample::Index, value in json()) -> Value {
-        let mut event = every_event();
-        let fields = event.as_object_mut().unwrap();
-        let at = place.index(fields.len());
-        *fields.values_mut().nth(at).unwrap() = value;
-        event
-    }
-}
-
-fn payload() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        almost_an_event().prop_map(|json| json.to_string().into_bytes()),
-        vec(any::<u8>(), 0..200),
-        json().prop_map(|json| json.to_string().into_bytes()),
-        (json(), 0..100_usize).prop_map(|(json, length)| {
-            let mut truncated = json.to_string().into_bytes();
-            truncated.truncate(length);
-            truncated
-        }),
-    ]
-}
-
-fn key() -> impl Strategy<Value = Key> {
-    prop_oneof![Just(ID.to_owned()), "[A-Za-z0-9_-]{1,64}"].prop_map(|text| Key::new(text).unwrap())
-}
-
-fn incoming(
-    channel: &'static str,
-    key: Key,
-    headers: Headers,
-    payload: impl Into<bytes::Bytes>,
-) -> Incoming {
-    let position = Position {
-        stream: "TICKETS".to_owned(),
-        sequence: 1,
-        stored_at: Timestamp::UNIX_EPOCH,
-    };
-    Incoming {
-        metadata: Arc::new(Metadata::read(channel, key, position, 1, headers)),
-        payload: payload.into(),
-    }
-}
-
-/// Reads the same message as every event there is.
-struct ReadAs<'m> {
-    key: &'m Key,
-    headers: &'m Headers,
-    payload: &'m [u8],
-    read: usize,
-}
-
-impl EventVisitor for ReadAs<'_> {
-    fn visit<E: Event>(&mut self) {
-        let Self {
-            key,
+        let received = Received {
             headers,
-            payload,
-            ..
-        } = self;
+            payload: event.data,
+            ..received
+        };
+        let binary = incoming("ticket:created", &received).metadata;
+        assert_eq!(identity(&binary), identity(&structured));
+        assert_eq!(binary.occurred_at(), structured.occurred_at());
+        assert_eq!(binary.correlation_id(), structured.correlation_id());
+    }
+}
+
+/// A name as a header's value, as a key, a channel, a subject, and the reply of a delivery.
+///
+/// # Panics
+///
+/// If the name is taken for what it is not.
+pub fn name(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let text = &*text;
+
+    let encoded = ce::encode(text);
+    assert!(encoded.bytes().all(|byte| matches!(byte, b'!'..=b'~')));
+    assert_eq!(ce::try_decode(&encoded).as_deref(), Some(text));
+    let _ = (ce::decode(text), ce::is_json(text));
+    if let Ok(Some(version)) = ce::schema_version(text, "ticket:created") {
+        assert!(version > 0, "forms are counted from 1");
+    }
+    if let Ok(headers) = Headers::new().with("tenant", text) {
+        assert!(!text.chars().any(char::is_control));
+        assert_eq!(headers.get("tenant"), Some(text));
+    }
+
+    let key = Key::new(text).ok();
+    assert_eq!(key.is_some(), is_key(text));
+    if is_channel(text) {
+        assert!(is_token(text, 64) && text == text.to_ascii_lowercase());
+    }
+    let subject = read_subject(text);
+    assert_eq!(subject.is_some(), is_subject(text), "{text:?}");
+    if let Some(key) = key {
+        let plain = format!("ticket:created.{key}");
+        let redriven = format!("redrive.orders-service.ticket:created.{key}");
+        for subject in [&plain, &redriven] {
+            let read = read_subject(subject);
+            assert_eq!(read, Some(("ticket:created", key.as_str())));
+        }
+        for channel in Subjects::ALL {
+            let filter = format!("{channel}.*");
+            let is_own = channel.as_str() == "ticket:created";
+            assert_eq!(matches(&filter, &plain), is_own, "{filter} {plain}");
+            assert!(!matches(&filter, &redriven), "{filter} {redriven}");
+        }
+    }
+    let _ = received("ticket:created.k", text, HeaderMap::new(), b"");
+    let _ = received(text, REPLY, HeaderMap::new(), b"");
+}
+
+/// Whether the server takes a subject for one of this form, by its own documents: tokens between
+/// dots, `*` for one of them, `>` at the end for one or more.
+fn matches(filter: &str, subject: &str) -> bool {
+    let filter: Vec<_> = filter.split('.').collect();
+    let subject: Vec<_> = subject.split('.').collect();
+    match (&filter[..], &subject[..]) {
+        ([start @ .., ">"], tokens) if tokens.len() > start.len() => {
+            let tokens = &tokens[..start.len()];
+            start.iter().zip(tokens).all(|(f, s)| *f == "*" || f == s)
+        }
+        (filter, tokens) if filter.len() == tokens.len() => {
+            filter.iter().zip(tokens).all(|(f, s)| *f == "*" || f == s)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the text is one token in the alphabets of our names, looked at letter by letter.
+fn is_token(text: &str, longest: usize) -> bool {
+    let letters: BTreeSet<char> = ('a'..='z')
+        .chain('A'..='Z')
+        .chain('0'..='9')
+        .chain([':', '_', '-'])
+        .collect();
+    !text.is_empty() && text.len() <= longest && text.chars().all(|c| letters.contains(&c))
+}
+
+fn is_key(text: &str) -> bool {
+    is_token(text, 64) && !text.contains(':')
+}
+
+/// Whether the text is a channel and a key, or so with a queue group to redrive them to.
+fn is_subject(text: &str) -> bool {
+    let tokens: Vec<_> = text.split('.').collect();
+    matches!(&tokens[..], [_, _] | ["redrive", _, _, _])
+}
+
+fn received(subject: &str, reply: &str, headers: HeaderMap, payload: &[u8]) -> Option<Received> {
+    Received::read(Message {
+        subject: Subject::from(subject),
+        reply: Some(Subject::from(reply)),
+        payload: Bytes::copy_from_slice(payload),
+        headers: Some(headers),
+        status: None,
+        description: None,
+        length: 0,
+    })
+}
+
+/// The headers of these lines that the client would hand over.
+fn nats_headers<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+fn split_once<'b>(bytes: &'b [u8], separator: &[u8]) -> Option<(&'b [u8], &'b [u8])> {
+    let at = bytes
+        .windows(separator.len())
+        .position(|window| window == separator)?;
+    Some((&bytes[..at], &bytes[at + separator.len()..]))
+}
+
+fn incoming(channel: &'static str, received: &Received) -> Incoming {
+    // What is no key never reaches the reader; its payload may be an event still.
+    let key = Key::new(received.key.as_str()).unwrap_or_else(|_| Key::from_valid("k".to_owned()));
+    Incoming::read(
+        channel,
+        key,
+        received.position.clone(),
+        1,
+        received.headers.clone(),
+        received.payload.clone(),
+    )
+}
+
+fn identity(metadata: &Metadata) -> (&str, &str) {
+    (metadata.source(), metadata.id())
+}
+
+/// Reads the message as every event that it is shown.
+struct Read<'m>(&'m Received);
+
+impl EventVisitor for Read<'_> {
+    fn visit<E: Event>(&mut self) {
+        let Self(received) = self;
         let channel = <E as Listed>::CHANNEL;
-        let incoming = incoming(channel, key.clone(), headers.clone(), payload.to_vec());
-        let metadata = &incoming.metadata;
-        assert!(!metadata.id().is_empty(), "every event has an id");
-        assert!(!metadata.source().is_empty(), "every event has a source");
+        let incoming = incoming(channel, received);
+        let metadata = &*incoming.metadata;
+        let (source, id) = identity(metadata);
+        assert!(!source.is_empty() && !id.is_empty());
         let _ = (
             metadata.occurred_at(),
             metadata.correlation_id(),
             metadata.causation_id(),
+            metadata.attribute("tenant"),
+            metadata.schema_version(),
         );
-        if let Ok(event) = incoming.decode::<E>() {
-            self.read += 1;
-            assert_eq!(
+        match incoming.decode::<E>() {
+            Ok(event) => assert_eq!(
                 event.key(),
                 metadata.key,
                 "an event is what its subject says"
-            );
+            ),
+            Err(err) => {
+                let _ = crate::error::Chain(&err).to_string();
+            }
         }
+        survives_its_death(channel, received, metadata);
     }
 }
 
-prop_compose! {
-    fn ticket_updated()(
-        title in "\\PC{0,100}[^\\s\\pC]\\PC{0,99}",
-        number in 1..=9_007_199_254_740_991_u64,
-        user in "[!-~]{1,128}",
-        held: bool,
-    ) -> TicketUpdated {
-        TicketUpdated {
-            id: TicketId::new(),
-            version: Version::try_from(number).unwrap(),
-            title: title.parse().unwrap(),
-            price: Cents::try_from(number).unwrap(),
-            user_id: UserId::from_str(&user).unwrap(),
-            order_id: held.then(OrderId::new),
-        }
-    }
-}
-
-#[test]
-fn object_that_is_every_event_is_read_as_each() {
-    let payload = every_event().to_string();
-    let mut reader = ReadAs {
-        key: &Key::new(ID).unwrap(),
-        headers: &Headers::new(),
-        payload: payload.as_bytes(),
-        read: 0,
+/// The letter can be stored, and a copy of it is the same event, wherever it stands.
+fn survives_its_death(channel: &'static str, received: &Received, original: &Metadata) {
+    let letter = DeadLetter {
+        group: "orders-service",
+        channel,
+        key: &received.key,
+        position: &received.position,
+        headers: &received.headers,
+        payload: &received.payload,
+        kind: Kind::Undecodable,
+        reason: String::new(),
+        attempts: 1,
     };
-    for subject in Subjects::ALL {
-        subject.visit(&mut reader);
-    }
-    assert_eq!(reader.read, Subjects::ALL.len());
-}
-
-proptest! {
-    #[test]
-    fn no_message_makes_the_reader_panic(key in key(), headers in headers(), payload in payload()) {
-        for subject in Subjects::ALL {
-            subject.visit(&mut ReadAs { key: &key, headers: &headers, payload: &payload, read: 0 });
-        }
-    }
-
-    #[test]
-    fn event_that_goes_out_comes_back(ticket in ticket_updated(), own in headers()) {
-        let outgoing = Outgoing::encode(&ticket, &own).unwrap();
-        let id = outgoing.id.to_string();
-        let incoming = incoming("ticket:updated", outgoing.key, outgoing.headers, outgoing.payload);
-
-        prop_assert_eq!(incoming.decode::<TicketUpdated>().unwrap(), ticket);
-        prop_assert_eq!(incoming.metadata.id(), id);
-        prop_assert_eq!(incoming.metadata.source(), "/tickets-service");
-        prop_assert_eq!(incoming.metadata.schema_version(), Some(1));
-    }
-
-    #[test]
-    fn id_and_source_survive_the_wire(id in "\\PC{1,40}", source in any::<String>()) {
-        let mut headers = Headers::new();
-        headers.set(ce::ID, ce::encode(&id));
-        headers.set(ce::SOURCE, ce::encode(&source));
-
-        let incoming = incoming("ticket:created", Key::new("k").unwrap(), headers, "");
-
-        prop_assert_eq!(incoming.metadata.id(), id);
-        if !source.is_empty() {
-            prop_assert_eq!(incoming.metadata.source(), source);
-        }
-    }
-
-    #[test]
-    fn encoded_value_is_printable_ascii_and_comes_back(value: String) {
-        let encoded = ce::encode(&value);
-        prop_assert!(encoded.bytes().all(|byte| matches!(byte, b'!'..=b'~')), "{encoded}");
-        prop_assert_eq!(ce::decode(&encoded), &*value);
-    }
-
-    #[test]
-    fn any_value_can_be_decoded(value in header_value()) {
-        let decoded = ce::decode(&value);
-        if !value.contains('%') {
-            prop_assert_eq!(decoded, &*value);
-        }
-    }
-
-    #[test]
-    fn header_is_taken_only_if_it_cannot_break_the_wire(name in header_name(), value in header_value()) {
-        if let Ok(headers) = Headers::new().with(&name, &value) {
-            prop_assert_eq!(headers.get(&name), Some(&*value));
-            prop_assert!(!name.to_ascii_lowercase().starts_with("nats-"));
-            prop_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
-            prop_assert!(!value.chars().any(char::is_control));
-        }
-    }
-
-    #[test]
-    fn headers_survive_storage(headers in headers()) {
-        let json = serde_json::to_string(&headers).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Headers>(&json).unwrap(), headers);
-    }
-
-    #[test]
-    fn key_is_one_token(text in prop_oneof![any::<String>(), "[A-Za-z0-9_.*> -]{0,66}"]) {
-        let is_token = (1..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        prop_assert_eq!(Key::new(text.as_str()).is_ok(), is_token);
-        let json = serde_json::to_string(&text).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Key>(&json).is_ok(), is_token);
+    let (headers, payload) = letter.whole();
+    assert_eq!(payload, received.payload, "a letter keeps the bytes");
+    let position = Position {
+        stream: "ORDERS".to_owned(),
+        sequence: 1,
+        stored_at: Timestamp::UNIX_EPOCH,
+    };
+    let copy = Received {
+        headers,
+        payload,
+        position,
+        ..Received::clone(received)
+    };
+    let copy = incoming(channel, &copy);
+    if copy.data.is_ok() {
+        assert_eq!(identity(&copy.metadata), identity(original));
     }
 }

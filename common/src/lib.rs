@@ -62,8 +62,9 @@ mod failure;
 mod handle;
 mod headers;
 mod health;
-#[cfg(test)]
-mod hostile_input;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod hostile_input;
 #[cfg(feature = "http")]
 pub mod http;
 mod jitter;
@@ -76,6 +77,7 @@ mod retry;
 mod runner;
 #[cfg(feature = "sql")]
 mod sql;
+mod structured;
 mod subject_set;
 mod subjects;
 #[cfg(feature = "testing")]

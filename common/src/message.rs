@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::cloud_events as ce;
-use crate::event::{Event, schema_version, version_of};
+use crate::error::BoxError;
+use crate::event::{Event, PastError, schema_version, version_of};
 use crate::headers::Headers;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Position};
 use crate::name::Key;
 use crate::publisher::PublishError;
+use crate::structured::{self, StructuredError};
 use crate::subject_set::Listed;
 use crate::version::Version;
 
@@ -60,6 +62,8 @@ impl Outgoing {
             ce::DATA_SCHEMA,
             ce::data_schema(<E as Listed>::CHANNEL, schema_version::<E>()),
         );
+        // The binding's name for it, and the one that every other reader of headers knows.
+        headers.set(ce::DATA_CONTENT_TYPE, "application/json");
         headers.set(ce::CONTENT_TYPE, "application/json");
         headers.set(ce::MSG_ID, id_text);
         // Outside a handler there is no cause: the event is a beginning.
@@ -97,9 +101,13 @@ fn inherit(headers: &mut Headers, cause: &Metadata) {
     let beginning = correlation_id.as_deref().unwrap_or(cause.id());
     headers.set(ce::CORRELATION_ID, ce::encode(beginning));
     headers.set(ce::CAUSATION_ID, id);
-    for name in [ce::TRACE_PARENT, ce::TRACE_STATE] {
+    for (name, attribute) in [
+        (ce::TRACE_PARENT, ce::CE_TRACE_PARENT),
+        (ce::TRACE_STATE, ce::CE_TRACE_STATE),
+    ] {
+        let theirs = cause.headers().known(&name).map(Cow::Borrowed);
         if headers.known(&name).is_none()
-            && let Some(value) = cause.headers().known(&name)
+            && let Some(value) = theirs.or_else(|| cause.said(&attribute))
         {
             headers.set(name, value);
         }
@@ -110,41 +118,89 @@ fn inherit(headers: &mut Headers, cause: &Metadata) {
 #[derive(Debug, Clone)]
 pub(crate) struct Incoming {
     pub(crate) metadata: Arc<Metadata>,
+    /// As it came, which is how it is kept.
     pub(crate) payload: Bytes,
+    /// What is in the payload: in binary mode, all of it.
+    pub(crate) data: Result<Bytes, StructuredError>,
 }
 
 impl Incoming {
-    /// Reads the payload as the form its headers name.
+    /// Reads a message, in binary mode or structured.
+    pub(crate) fn read(
+        channel: &'static str,
+        key: Key,
+        position: Position,
+        attempt: u32,
+        headers: Headers,
+        payload: Bytes,
+    ) -> Self {
+        let (attributes, data) = match structured::open(&headers, &payload) {
+            Ok(None) => (None, Ok(payload.clone())),
+            Ok(Some(event)) => (Some(event.attributes), Ok(event.data)),
+            Err(err) => (None, Err(err)),
+        };
+        let metadata = Metadata::read(channel, key, position, attempt, headers, attributes);
+        Self {
+            metadata: Arc::new(metadata),
+            payload,
+            data,
+        }
+    }
+
+    /// Reads the data as the form that the event says it has.
     pub(crate) fn decode<E: Event>(&self) -> Result<E, DecodeError> {
         let metadata = &self.metadata;
-        if let Some(named) = metadata.headers.known(&ce::TYPE)
-            && ce::decode(named) != <E as Listed>::CHANNEL
+        let channel = <E as Listed>::CHANNEL;
+        let data = self.data.as_ref();
+        let data = data.map_err(|err| DecodeError::Structured(err.clone()))?;
+        if let Some((name, value)) = metadata.garbled() {
+            let (name, value) = (name.to_owned(), value.to_owned());
+            return Err(DecodeError::Garbled { name, value });
+        }
+        if let Some(named) = metadata.said(&ce::TYPE)
+            && named != channel
         {
-            return Err(DecodeError::OtherType {
-                named: named.to_owned(),
-                channel: <E as Listed>::CHANNEL,
+            let named = named.into_owned();
+            return Err(DecodeError::OtherType { named, channel });
+        }
+        let Ok(form) = metadata.form() else {
+            let named = metadata.said(&ce::DATA_SCHEMA).unwrap_or_default();
+            let named = named.into_owned();
+            return Err(DecodeError::OtherSchema { named, channel });
+        };
+        let known = schema_version::<E>();
+        let version = form.unwrap_or(known);
+        if version > known {
+            return Err(DecodeError::Newer {
+                channel,
+                version,
+                known,
             });
         }
-        let known = schema_version::<E>();
-        let past = match metadata.schema_version {
-            Some(version) if version > known => {
-                return Err(DecodeError::Newer {
-                    channel: <E as Listed>::CHANNEL,
+        let payload = |source| match metadata.content_type() {
+            Some(named) if !ce::is_json(&named) => DecodeError::ContentType {
+                channel,
+                named: named.into_owned(),
+                source,
+            },
+            Some(_) | None => DecodeError::Payload {
+                channel,
+                version,
+                source,
+            },
+        };
+        let event: E = match E::PAST.get(version - 1) {
+            Some(past) => past.decode(data).map_err(|err| match err {
+                PastError::Payload(source) => payload(source),
+                PastError::Upcast(source) => DecodeError::Upcast {
+                    channel,
                     version,
                     known,
-                });
-            }
-            Some(version) => E::PAST.get(version - 1),
-            None => None,
+                    source,
+                },
+            })?,
+            None => serde_json::from_slice(data).map_err(payload)?,
         };
-        let decoded = match past {
-            Some(past) => past.decode(&self.payload),
-            None => serde_json::from_slice(&self.payload).map_err(Into::into),
-        };
-        let event: E = decoded.map_err(|source| DecodeError::Payload {
-            channel: <E as Listed>::CHANNEL,
-            source,
-        })?;
         if event.key() != metadata.key {
             return Err(DecodeError::OtherKey {
                 subject: metadata.key.clone(),
@@ -158,14 +214,39 @@ impl Incoming {
 /// Why a message is no event that this process can read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
-    #[error("payload is no `{channel}`")]
+    #[error("payload is no CloudEvent in structured mode")]
+    Structured(#[source] StructuredError),
+    #[error("header {name} is `{value}`, which is no UTF-8 when it is decoded")]
+    Garbled { name: String, value: String },
+    #[error("payload is no `{channel}` of form {version}")]
     Payload {
         channel: &'static str,
+        version: usize,
         #[source]
-        source: crate::error::BoxError,
+        source: serde_json::Error,
     },
-    #[error("header ce-type says `{named}` on channel `{channel}`")]
+    #[error("payload is said to be `{named}`, and `{channel}` is JSON")]
+    ContentType {
+        channel: &'static str,
+        named: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("`{channel}` of form {version} could not be made one of form {known}")]
+    Upcast {
+        channel: &'static str,
+        version: usize,
+        known: usize,
+        #[source]
+        source: BoxError,
+    },
+    #[error("ce-type says `{named}` on channel `{channel}`")]
     OtherType {
+        named: String,
+        channel: &'static str,
+    },
+    #[error("ce-dataschema says `{named}`, which is no form of `{channel}`")]
+    OtherSchema {
         named: String,
         channel: &'static str,
     },
@@ -178,3 +259,6 @@ pub(crate) enum DecodeError {
         known: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ use attempts::Attempts;
 use consumer::Consumer;
 use outage::Outages;
 use poison::Searched;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use received::{Received, read_subject};
 use worker::{Erased, Handler, Worker};
 
 /// The part of the process's health that is not well until the server is known to be as declared.

@@ -2,7 +2,9 @@
 //! retried and at last kept.
 
 mod bad_wire;
+mod cloud_events;
 mod cluster;
+mod forms;
 mod groups;
 mod holding;
 mod outages;

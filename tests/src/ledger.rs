@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::notes::{BANK, Deposited, READERS, Withdrawn, Written};
+use crate::parcels::{SecondWeighed, Weighed};
 use crate::scripted::Gate;
 use crate::until;
 
@@ -192,6 +193,22 @@ impl Entry for Written {
 
     fn entry(&self) -> (&str, i64) {
         (&self.page, self.line.into())
+    }
+}
+
+impl Entry for SecondWeighed {
+    const GROUP: QueueGroup = READERS;
+
+    fn entry(&self) -> (&str, i64) {
+        (self.parcel.as_str(), self.grams.into())
+    }
+}
+
+impl Entry for Weighed {
+    const GROUP: QueueGroup = READERS;
+
+    fn entry(&self) -> (&str, i64) {
+        (self.parcel.as_str(), self.grams.into())
     }
 }
 

@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod nats;
 pub mod notes;
+pub mod parcels;
 mod replica;
 mod scripted;
 mod server;

@@ -14,7 +14,6 @@ use crate::error::Chain;
 use crate::event::Carries;
 use crate::listener::Handled;
 use crate::message::Incoming;
-use crate::metadata::Metadata;
 use crate::name::Key;
 use crate::sql::{GroupLedger, HeldEvent};
 use crate::topology::{ConsumerInfo, DEAD_LETTERS, MAX_AGE, StreamInfo};
@@ -78,16 +77,14 @@ impl Worker {
             return self.leave(ledger, held, UNDECIDED).await;
         };
         let attempt = held.attempts + 1;
-        let incoming = Incoming {
-            metadata: Arc::new(Metadata::read(
-                channel,
-                held.key.clone(),
-                held.position.clone(),
-                attempt,
-                held.headers.clone(),
-            )),
-            payload: held.payload.clone(),
-        };
+        let incoming = Incoming::read(
+            channel,
+            held.key.clone(),
+            held.position.clone(),
+            attempt,
+            held.headers.clone(),
+            held.payload.clone(),
+        );
         let Some(judgement) = self.judge(&**handler, &incoming).await else {
             return self.leave(ledger, held, Duration::ZERO).await;
         };

@@ -7,22 +7,22 @@ use crate::metadata::Position;
 
 /// A message as the server delivered it.
 #[derive(Debug, Clone)]
-pub(super) struct Received {
-    pub(super) channel: String,
+pub(crate) struct Received {
+    pub(crate) channel: String,
     /// The last token of the subject, valid as a key or not.
-    pub(super) key: String,
-    pub(super) headers: Headers,
-    pub(super) payload: Bytes,
-    pub(super) position: Position,
+    pub(crate) key: String,
+    pub(crate) headers: Headers,
+    pub(crate) payload: Bytes,
+    pub(crate) position: Position,
     /// How often the server has delivered it, this time included.
-    pub(super) deliveries: u32,
+    pub(crate) deliveries: u32,
     /// Where it is settled.
-    pub(super) reply: Subject,
+    pub(crate) reply: Subject,
 }
 
 impl Received {
     /// Reads a delivery. `None`: it is none.
-    pub(super) fn read(message: Message) -> Option<Self> {
+    pub(crate) fn read(message: Message) -> Option<Self> {
         let reply = message.reply?;
         let delivered = read_reply(&reply)?;
         let (channel, key) = read_subject(&message.subject)?;
@@ -66,7 +66,7 @@ fn read_reply(reply: &str) -> Option<Delivered> {
 }
 
 /// Channel and key of `<channel>.<key>` and `redrive.<queue group>.<channel>.<key>`.
-pub(super) fn read_subject(subject: &str) -> Option<(&str, &str)> {
+pub(crate) fn read_subject(subject: &str) -> Option<(&str, &str)> {
     let (rest, key) = subject.rsplit_once('.')?;
     let channel = match rest.split_once('.') {
         None => rest,

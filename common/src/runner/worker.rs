@@ -164,16 +164,14 @@ impl Worker {
             ))
             .await;
         }
-        let incoming = Incoming {
-            metadata: Arc::new(Metadata::read(
-                channel,
-                key,
-                received.position.clone(),
-                attempt,
-                std::mem::take(&mut received.headers),
-            )),
-            payload: received.payload.clone(),
-        };
+        let incoming = Incoming::read(
+            channel,
+            key,
+            received.position.clone(),
+            attempt,
+            std::mem::take(&mut received.headers),
+            received.payload.clone(),
+        );
         let received = &received;
         let headers = incoming.metadata.headers();
         let Some(judgement) = self.judge(&**handler, &incoming).await else {

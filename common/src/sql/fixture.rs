@@ -1,6 +1,5 @@
 //! What the tests of the database stand on: databases that are thrown away, and events of their own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use crate::failure::Failure;
 use crate::headers::Headers;
 use crate::listener::{Decision, Delivery, Handled, Listener as _};
 use crate::message::{Incoming, Outgoing};
-use crate::metadata::{Metadata, Position};
+use crate::metadata::Position;
 use crate::name::{Key, QueueGroup, StreamName};
 use crate::subject_set::Listed;
 use crate::version::Version;
@@ -213,17 +212,14 @@ pub(super) fn incoming<E: Event>(event: &E, sequence: u64) -> Incoming {
         sequence,
         stored_at: Timestamp::from_second(1_700_000_000).unwrap(),
     };
-    let metadata = Metadata::read(
+    Incoming::read(
         <E as Listed>::CHANNEL,
         outgoing.key,
         position,
         1,
         outgoing.headers,
-    );
-    Incoming {
-        metadata: Arc::new(metadata),
-        payload: outgoing.payload,
-    }
+        outgoing.payload,
+    )
 }
 
 /// Hands the event to the listener, as the runner would.

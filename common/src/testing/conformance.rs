@@ -92,6 +92,7 @@ async fn arrives_whole<H: Harness, E: Event>(harness: &H, event: &E, checked: &m
     let expected = [
         ("Content-Type", "application/json"),
         ("Nats-Msg-Id", &id),
+        ("ce-datacontenttype", "application/json"),
         ("ce-dataschema", &data_schema),
         ("ce-id", &id),
         ("ce-source", &source),

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use crate::handle::{Verdict, handle};
 use crate::headers::Headers;
 use crate::listener::{Decision, Handled, Listener};
 use crate::message::{Incoming, Outgoing};
-use crate::metadata::{Metadata, Position};
+use crate::metadata::Position;
 use crate::name::Key;
 use crate::subject_set::Listed;
 
@@ -237,23 +236,21 @@ impl Envelope {
             sequence: self.sequence,
             stored_at: self.stored_at,
         };
-        let metadata = Metadata::read(
+        Incoming::read(
             self.channel,
             self.key.clone(),
             position,
             self.attempt,
             self.headers.clone(),
-        );
-        Incoming {
-            metadata: Arc::new(metadata),
-            payload: self.payload.clone(),
-        }
+            self.payload.clone(),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Metadata;
     use crate::events::TicketCreated;
     use crate::testing::sample;
     use crate::{Delivery, ORDERS_SERVICE, QueueGroup, Settled};

@@ -301,7 +301,7 @@ async fn redrive_goes_to_the_group_that_failed_and_to_no_other() {
 }
 
 /// Sends a letter's message to its group again, as an operator's tool does.
-async fn redrive(nats: &TestNats, group: &str, letter: &Letter, id: &str) {
+pub(super) async fn redrive(nats: &TestNats, group: &str, letter: &Letter, id: &str) {
     let prefix = format!("dead-letter.{group}.");
     let rest = letter.subject.strip_prefix(&prefix).unwrap();
     let headers = headers_of(&letter.headers, id);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::TestNats;
 use crate::until;
+use crate::until::DEADLINE;
 
 /// A message as it lies in its stream.
 #[derive(Debug, Clone)]
@@ -130,6 +131,39 @@ impl TestNats {
             .publish_with_headers(subject, map, payload)
             .await;
         stored.unwrap().await.unwrap().sequence
+    }
+
+    /// Takes the next message of a group and gives it back, so many times, as replicas that cannot read it.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn hand_back(&self, stream: StreamName, group: QueueGroup, times: u32) {
+        let stream = self
+            .jetstream
+            .get_stream_no_info(stream.as_str())
+            .await
+            .unwrap();
+        let consumer: jetstream::consumer::PullConsumer =
+            stream.get_consumer(group.as_str()).await.unwrap();
+        for _ in 0..times {
+            let mut messages = consumer
+                .fetch()
+                .max_messages(1)
+                .expires(DEADLINE)
+                .messages()
+                .await
+                .unwrap();
+            let message = messages
+                .try_next()
+                .await
+                .unwrap()
+                .expect("there is a message");
+            message
+                .ack_with(jetstream::AckKind::Nak(None))
+                .await
+                .unwrap();
+        }
     }
 
     /// The messages of a stream on subjects of this form, oldest first.

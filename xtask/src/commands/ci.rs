@@ -72,6 +72,14 @@ pub(crate) fn run(nats: Nats) -> anyhow::Result<ExitCode> {
             ])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
+    // Without the fuzzer, which is C++: that they compile. Their corpus is replayed by the tests of `common`.
+    step(
+        "fuzz targets",
+        cargo()
+            .args(["clippy", "--manifest-path", "fuzz/Cargo.toml"])
+            .args(["--target-dir", "target", "--no-default-features"])
+            .args(["--locked", "--", "-D", "warnings"]),
+    )?;
     step(
         "schemas",
         cargo().args(["run", "-p", "schemas", "--locked", "--", "check"]),

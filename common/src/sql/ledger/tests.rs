@@ -1,6 +1,3 @@
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-
 use super::super::fixture::{
     ACCOUNTS, BANK, Book, CountViews, Scratch, deposit, entries, eventually, hand, incoming,
     version, viewed,
@@ -9,7 +6,8 @@ use super::super::{InTransaction, TransactionalListener};
 use super::*;
 use crate::listener::Handled;
 use crate::message::Incoming;
-use crate::metadata::Metadata;
+
+mod any_order;
 
 fn ledger(database: &Database) -> GroupLedger {
     GroupLedger {
@@ -29,17 +27,14 @@ fn position(sequence: u64) -> Position {
 
 /// The held event as the runner hands it over.
 fn brought_back(event: HeldEvent) -> Incoming {
-    let metadata = Metadata::read(
+    Incoming::read(
         "account:deposited",
         event.key,
         event.position,
         event.attempts + 1,
         event.headers,
-    );
-    Incoming {
-        metadata: metadata.into(),
-        payload: event.payload,
-    }
+        event.payload,
+    )
 }
 
 /// Hands the event over, and then every held successor, as the runner does.
@@ -340,55 +335,6 @@ async fn cleaning_leaves_guards_and_what_is_young() {
         hand(&book, &applied).await.unwrap(),
         Handled::AlreadyApplied
     );
-}
-
-/// Deliveries of versions 1 to `last` in any order, each at least once.
-fn deliveries(last: u64) -> impl Strategy<Value = Vec<u64>> {
-    prop::collection::vec(1..=last, 0..10).prop_flat_map(move |extra| {
-        let mut all: Vec<_> = (1..=last).collect();
-        all.extend(extra);
-        Just(all).prop_shuffle()
-    })
-}
-
-#[test]
-fn any_order_of_deliveries_ends_as_the_order_of_versions() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let scratch = runtime.block_on(Scratch::new());
-    let database = runtime.block_on(scratch.open());
-    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
-    let accounts = std::cell::Cell::new(0);
-    let config = Config {
-        cases: 60,
-        failure_persistence: None,
-        ..Config::default()
-    };
-
-    TestRunner::new(config)
-        .run(&deliveries(8), |order| {
-            accounts.set(accounts.get() + 1);
-            let account = format!("account{}", accounts.get());
-            let events: Vec<_> = (1..=8)
-                .map(|number| incoming(&deposit(&account, number), number))
-                .collect();
-            let applied = runtime.block_on(async {
-                for number in order {
-                    let event = &events[usize::try_from(number).unwrap() - 1];
-                    hand_with_successors(&ledger, &listener, event).await;
-                }
-                entries(&database, &account).await
-            });
-            prop_assert_eq!(
-                applied,
-                (1..=8).map(|number| number * 10).collect::<Vec<_>>()
-            );
-            prop_assert_eq!(
-                runtime.block_on(held_versions(&database)),
-                Vec::<i64>::new()
-            );
-            Ok(())
-        })
-        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
