@@ -2,6 +2,7 @@
 //! and checked to be what the types say.
 
 mod check;
+pub mod compat;
 mod documents;
 mod json;
 mod list;
