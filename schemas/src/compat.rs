@@ -1,19 +1,26 @@
 //! Whether readers can live with a change: judged by structure and by execution, which must agree.
 
+mod contracts;
+mod files;
 mod included;
 mod instances;
 mod reader;
+mod report;
 mod shape;
 mod text;
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
+pub use contracts::against_release;
+pub use files::{FilesError, compare_files};
 pub use reader::{OPEN, Reader};
+pub use report::{Break, Direction, Note, Report};
 
 /// Something that a reader does not read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The place in the event, as a JSON path: `$.ticket.price`.
     pub path: String,

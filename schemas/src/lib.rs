@@ -6,6 +6,7 @@ pub mod compat;
 mod documents;
 mod json;
 mod list;
+pub mod released;
 mod rules;
 
 pub use check::{Difference, compare};

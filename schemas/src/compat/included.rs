@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::reader::Reader;
-use super::shape::{Object, Part, Rest, Shape, Unjudged};
+use super::shape::{List, Object, Part, Rest, Shape, Unjudged};
 use super::text::Text;
 use super::{Finding, Structure};
 
@@ -139,7 +139,8 @@ impl<'s> Judge<'s> {
             },
             (Shape::List(written), Shape::List(read)) => {
                 let mut findings = Vec::new();
-                let longer = match (written.most, read.most) {
+                let longest = [written.most, self.most_distinct(written)];
+                let longer = match (longest.into_iter().flatten().min(), read.most) {
                     (_, None) => false,
                     (None, Some(_)) => true,
                     (Some(written), Some(read)) => written > read,
@@ -168,6 +169,18 @@ impl<'s> Judge<'s> {
             }
             _ => Ok(vec![finding(path, "the types differ")]),
         }
+    }
+
+    /// How long a list of which no item comes twice can be, if there is an end to its items.
+    fn most_distinct(&self, list: &List<'s>) -> Option<u64> {
+        let items = list.items.as_ref().filter(|_| list.unique)?;
+        let counts = items
+            .shapes(self.written)
+            .ok()?
+            .iter()
+            .map(count)
+            .collect::<Option<Vec<_>>>()?;
+        Some(counts.into_iter().fold(0, u64::saturating_add))
     }
 
     /// `None` is anything.
@@ -277,6 +290,19 @@ impl<'s> Judge<'s> {
 
 fn unjudged_at(path: &str, Unjudged(what): &Unjudged) -> Finding {
     finding(path, what.clone())
+}
+
+/// How many values have the shape, if there is an end to them.
+fn count(shape: &Shape<'_>) -> Option<u64> {
+    match shape {
+        Shape::Null | Shape::Boolean(Some(_)) => Some(1),
+        Shape::Boolean(None) => Some(2),
+        Shape::Integer { least, most } => {
+            u64::try_from(most.saturating_sub(*least).saturating_add(1)).ok()
+        }
+        Shape::Text(text) => u64::try_from(text.among.as_ref()?.len()).ok(),
+        Shape::Number { .. } | Shape::List(_) | Shape::Object(_) => None,
+    }
 }
 
 fn same_definitions(left: &Value, right: &Value) -> bool {

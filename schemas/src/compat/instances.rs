@@ -13,6 +13,8 @@ use super::text::{Text, translated};
 const DEEPEST: usize = 4;
 /// Texts and lists are made so long at most, if their limit is farther.
 const LONGEST: u64 = 2_000;
+/// Ranges of no more integers than this are tried out.
+const FEW: i128 = 16;
 /// Of one repetition or class in a pattern, so many.
 const MOST_SAMPLES: usize = 24;
 
@@ -143,6 +145,13 @@ impl<'s> Maker<'s> {
         // What JSON libraries hold: beyond it a number is a float.
         let (least, most) = (least.max(i64::MIN.into()), most.min(u64::MAX.into()));
         let mut all = vec![least, most];
+        // The whole of a small range, for the sets that are made of it.
+        all.extend(
+            (most - least <= FEW)
+                .then_some(least..=most)
+                .into_iter()
+                .flatten(),
+        );
         all.extend(
             [0, 1, -1]
                 .iter()
@@ -186,7 +195,10 @@ impl<'s> Maker<'s> {
             all.extend(of_format(format).iter().map(|&text| text.to_owned()));
         }
         for pattern in &text.patterns {
-            all.extend(samples(pattern, longest)?);
+            // A pattern without ends is found in longer texts too.
+            for sample in samples(pattern, longest)? {
+                all.extend([sample.clone(), format!("{sample}x"), format!("x{sample}")]);
+            }
         }
         if text.formats.is_empty() && text.patterns.is_empty() {
             let lengths = [text.least, text.least + 1, longest].into_iter();

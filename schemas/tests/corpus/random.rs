@@ -40,7 +40,7 @@ fn schema() -> impl Strategy<Value = Value> {
         let field = (proptest::sample::select(vec!["x", "y", "z"]), inner.clone(), any::<bool>());
         let rest = prop_oneof![3 => Just(None), 1 => Just(Some(json!(false))), 1 => inner.clone().prop_map(Some)];
         prop_oneof![
-            3 => (proptest::collection::vec(field, 0..3), rest).prop_map(|(fields, rest)| object(fields, rest)),
+            3 => (proptest::collection::vec(field, 0..3), rest).prop_map(|(fields, rest)| object(&fields, rest)),
             1 => (inner.clone(), 0_u64..2, 1_u64..3).prop_map(|(items, least, more)| {
                 json!({"type": "array", "items": items, "minItems": least, "maxItems": least + more})
             }),
@@ -51,7 +51,7 @@ fn schema() -> impl Strategy<Value = Value> {
     })
 }
 
-fn object(fields: Vec<(&str, Value, bool)>, rest: Option<Value>) -> Value {
+fn object(fields: &[(&str, Value, bool)], rest: Option<Value>) -> Value {
     let required: Vec<_> = fields
         .iter()
         .filter(|(_, _, required)| *required)
@@ -73,7 +73,7 @@ fn tagged(tag: &str, content: &Value) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn judges_agree_on_random_edits(old in schema(), new in schema(), reader in proptest::sample::select(vec![Reader::Serde, Reader::Strict])) {

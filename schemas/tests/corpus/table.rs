@@ -86,7 +86,12 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} edits", self.edits.len())?;
+        writeln!(
+            f,
+            "{} edits, {} judgements",
+            self.edits.len(),
+            self.cells.values().sum::<usize>()
+        )?;
         for (direction, name) in [
             (Direction::NewReadsOld, "new reader of old events"),
             (Direction::OldReadsNew, "old reader of new events"),
