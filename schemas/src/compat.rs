@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use contracts::against_release;
 pub use files::{FilesError, compare_files};
+pub(crate) use reader::validator;
 pub use reader::{OPEN, Reader};
 pub use report::{Break, Direction, Note, Report};
 

@@ -240,6 +240,7 @@ fn float_tuple_and_undocumented_event_are_refused_with_the_reason() {
             ("/", Rule::Documented),
             ("/properties/degrees", Rule::NoFloat),
             ("/properties/place/items", Rule::NoTuple),
+            ("/", Rule::Example),
         ]
     );
     let message = GenerateError::Rules(broken).to_string();

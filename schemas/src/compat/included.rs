@@ -348,11 +348,12 @@ fn words_within<'w>(
     read: &[&Shape<'_>],
     path: &str,
 ) -> Vec<Finding> {
-    let known = |word: &str| {
-        read.iter()
-            .any(|shape| matches!(shape, Shape::Text(text) if text.has(word)))
-    };
-    let unknown = written.filter(|word| !known(word));
+    let texts = read.iter().filter_map(|shape| match shape {
+        Shape::Text(text) => Some(text.has()),
+        _ => None,
+    });
+    let readers: Vec<_> = texts.collect();
+    let unknown = written.filter(|word| !readers.iter().any(|has| has(word)));
     unknown
         .map(|word| {
             finding(

@@ -179,12 +179,9 @@ impl<'s> Maker<'s> {
     }
 
     fn texts(&self, text: &Text) -> Result<Vec<String>, Unjudged> {
+        let has = text.has();
         if let Some(words) = &text.among {
-            return Ok(words
-                .iter()
-                .filter(|word| text.has(word))
-                .cloned()
-                .collect());
+            return Ok(words.iter().filter(|word| has(word)).cloned().collect());
         }
         let longest = text
             .most
@@ -219,7 +216,7 @@ impl<'s> Maker<'s> {
         }
         all.extend(self.edges.words.iter().cloned());
         // Not a word that the reader knows, but the one that it never heard of comes first.
-        let valid: Vec<_> = all.into_iter().filter(|sample| text.has(sample)).collect();
+        let valid: Vec<_> = all.into_iter().filter(|sample| has(sample)).collect();
         if valid.is_empty() {
             return Err(Unjudged(
                 "a text of which no instance could be made".to_owned(),

@@ -100,7 +100,7 @@ pub(super) fn written(schema: &Value) -> Value {
 }
 
 /// A validator that asserts formats.
-pub(super) fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
     jsonschema::draft202012::options()
         .should_validate_formats(true)
         .build(schema)

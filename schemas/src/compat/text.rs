@@ -70,14 +70,18 @@ impl Text {
         })
     }
 
-    /// Whether the text is one of these.
-    pub(super) fn has(&self, text: &str) -> bool {
-        let among = self.among.as_ref().is_none_or(|words| words.contains(text));
-        among
-            && !self.except.contains(text)
-            && self
-                .validator()
-                .is_none_or(|validator| validator.is_valid(&text.into()))
+    /// Whether a text is one of these.
+    pub(super) fn has(&self) -> impl Fn(&str) -> bool {
+        let validator = self.validator();
+        move |text| {
+            let among = self.among.as_ref().is_none_or(|words| words.contains(text));
+            let valid = || {
+                validator
+                    .as_ref()
+                    .is_none_or(|validator| validator.is_valid(&text.into()))
+            };
+            among && !self.except.contains(text) && valid()
+        }
     }
 
     /// Checks lengths, patterns and formats. `None`: there are none, or they are no valid schema.
@@ -140,9 +144,10 @@ impl Text {
         }
         if let Some(format) = self.formats.iter().find(|&format| format != "uuid") {
             // A format that has no pattern here: its samples tell of a break, and nothing of its absence.
+            let has = reader.has();
             let refused = instances::of_format(format)
                 .iter()
-                .find(|sample| !reader.has(sample));
+                .find(|sample| !has(sample));
             let refused = refused.map(|sample| {
                 format!(
                     "{sample:?} may be written, and the reader wants {}",
