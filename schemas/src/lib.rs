@@ -1,5 +1,5 @@
 //! The schemas of the events: generated from the Rust types, committed under `schemas/generated`,
-//! and checked to be what the types say.
+//! checked to be what the types say, and judged against what was released (`schemas/released`).
 
 mod check;
 pub mod compat;

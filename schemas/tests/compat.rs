@@ -187,7 +187,7 @@ fn group_that_is_new_on_a_line_is_a_note() {
     let report = released(|state| {
         event(state, "ticket:updated")
             .groups
-            .retain(|group| group == "orders-service")
+            .retain(|group| group == "orders-service");
     });
     assert!(report.is_compatible(), "{report}");
     assert!(
@@ -204,7 +204,7 @@ fn new_channel_with_versions_breaks_who_reads_every_version_of_the_aggregate() {
     let report = released(|state| {
         state
             .events
-            .retain(|event| event.subject != "order:cancelled")
+            .retain(|event| event.subject != "order:cancelled");
     });
     let found = only_break(&report);
     assert_eq!(found.event, "order:cancelled");
@@ -226,7 +226,7 @@ fn new_channel_with_versions_breaks_who_reads_every_version_of_the_aggregate() {
     let without_version = released(|state| {
         state
             .events
-            .retain(|event| event.subject != "payment:created")
+            .retain(|event| event.subject != "payment:created");
     });
     assert!(without_version.is_compatible(), "{without_version}");
 }

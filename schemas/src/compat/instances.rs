@@ -109,6 +109,9 @@ impl Edges {
     }
 }
 
+/// What a pattern without ends lets stand beside it.
+const ODD: [&str; 7] = ["x", "A", "0", "_", " ", "\0", "\u{e9}"];
+
 struct Maker<'s> {
     root: &'s Value,
     edges: Edges,
@@ -194,7 +197,12 @@ impl<'s> Maker<'s> {
         for pattern in &text.patterns {
             // A pattern without ends is found in longer texts too.
             for sample in samples(pattern, longest)? {
-                all.extend([sample.clone(), format!("{sample}x"), format!("x{sample}")]);
+                let longer = ODD
+                    .iter()
+                    .flat_map(|odd| [format!("{sample}{odd}"), format!("{odd}{sample}")]);
+                let longer: Vec<_> = longer.collect();
+                all.push(sample);
+                all.extend(longer);
             }
         }
         if text.formats.is_empty() && text.patterns.is_empty() {
