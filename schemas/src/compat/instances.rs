@@ -65,6 +65,8 @@ struct Edges {
     integers: BTreeSet<i128>,
     lengths: BTreeSet<u64>,
     words: BTreeSet<String>,
+    /// Those beside the ranges of a pattern's letters.
+    letters: BTreeSet<char>,
     fields: BTreeSet<String>,
 }
 
@@ -103,6 +105,10 @@ impl Edges {
                 other => self.integers.extend(integer_of(other)),
             }
         }
+        let pattern = keywords.get("pattern").and_then(Value::as_str);
+        let pattern =
+            pattern.and_then(|pattern| regex_syntax::parse(&translated(pattern).ok()?).ok());
+        pattern.iter().for_each(|pattern| self.letters_of(pattern));
         let fields = keywords.get("properties").and_then(Value::as_object);
         self.fields
             .extend(fields.into_iter().flat_map(Map::keys).cloned());
@@ -111,6 +117,26 @@ impl Edges {
 
 /// What a pattern without ends lets stand beside it.
 const ODD: [&str; 7] = ["x", "A", "0", "_", " ", "\0", "\u{e9}"];
+
+impl Edges {
+    fn letters_of(&mut self, pattern: &Hir) {
+        if let HirKind::Class(Class::Unicode(class)) = pattern.kind() {
+            let beside = |letter: char, step: i64| {
+                let beside = u32::try_from(i64::from(u32::from(letter)) + step).ok();
+                beside.and_then(char::from_u32)
+            };
+            for range in class.iter().take(MOST_SAMPLES) {
+                self.letters.extend(beside(range.start(), -1));
+                self.letters.extend(beside(range.end(), 1));
+            }
+        }
+        pattern
+            .kind()
+            .subs()
+            .iter()
+            .for_each(|part| self.letters_of(part));
+    }
+}
 
 struct Maker<'s> {
     root: &'s Value,
@@ -220,6 +246,8 @@ impl<'s> Maker<'s> {
                         .map(|letter| letter.repeat(usize::try_from(length).unwrap_or(0))),
                 );
             }
+            let letters = self.edges.letters.iter().map(|letter| letter.to_string());
+            all.extend(letters.map(|letter| repeated(&letter, text.least.max(1))));
             all.extend(["a b", "0", "null", "\"\\\u{0}\n"].map(str::to_owned));
         }
         all.extend(self.edges.words.iter().cloned());
