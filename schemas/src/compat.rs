@@ -6,6 +6,7 @@ mod included;
 mod instances;
 mod reader;
 mod report;
+mod samples;
 mod shape;
 mod text;
 

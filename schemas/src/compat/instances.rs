@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex_syntax::hir::{Class, Hir, HirKind};
 use serde_json::{Map, Value, json};
 
 use super::Execution;
+use super::samples::{self, of_format, of_pattern, repeated};
 use super::shape::{List, Object, Part, Rest, Shape, Unjudged, integer_of};
 use super::text::{Text, translated};
 
 /// Types that hold themselves are filled so deep, and then with the least that they allow.
 const DEEPEST: usize = 4;
 /// Texts and lists are made so long at most, if their limit is farther.
-const LONGEST: u64 = 2_000;
+pub(super) const LONGEST: u64 = 2_000;
 /// Ranges of no more integers than this are tried out.
 const FEW: i128 = 16;
-/// Of one repetition or class in a pattern, so many.
-const MOST_SAMPLES: usize = 24;
 
 /// Gives the reader every instance of what may be written.
 ///
@@ -108,7 +106,9 @@ impl Edges {
         let pattern = keywords.get("pattern").and_then(Value::as_str);
         let pattern =
             pattern.and_then(|pattern| regex_syntax::parse(&translated(pattern).ok()?).ok());
-        pattern.iter().for_each(|pattern| self.letters_of(pattern));
+        if let Some(pattern) = pattern {
+            samples::letters_beside(&pattern, &mut self.letters);
+        }
         let fields = keywords.get("properties").and_then(Value::as_object);
         self.fields
             .extend(fields.into_iter().flat_map(Map::keys).cloned());
@@ -117,26 +117,6 @@ impl Edges {
 
 /// What a pattern without ends lets stand beside it.
 const ODD: [&str; 7] = ["x", "A", "0", "_", " ", "\0", "\u{e9}"];
-
-impl Edges {
-    fn letters_of(&mut self, pattern: &Hir) {
-        if let HirKind::Class(Class::Unicode(class)) = pattern.kind() {
-            let beside = |letter: char, step: i64| {
-                let beside = u32::try_from(i64::from(u32::from(letter)) + step).ok();
-                beside.and_then(char::from_u32)
-            };
-            for range in class.iter().take(MOST_SAMPLES) {
-                self.letters.extend(beside(range.start(), -1));
-                self.letters.extend(beside(range.end(), 1));
-            }
-        }
-        pattern
-            .kind()
-            .subs()
-            .iter()
-            .for_each(|part| self.letters_of(part));
-    }
-}
 
 struct Maker<'s> {
     root: &'s Value,
@@ -222,11 +202,12 @@ impl<'s> Maker<'s> {
         }
         for pattern in &text.patterns {
             // A pattern without ends is found in longer texts too.
-            for sample in samples(pattern, longest)? {
-                let longer = ODD
-                    .iter()
-                    .flat_map(|odd| [format!("{sample}{odd}"), format!("{odd}{sample}")]);
-                let longer: Vec<_> = longer.collect();
+            for sample in of_pattern(pattern, longest)? {
+                let odd = ODD.iter().map(|&odd| odd.to_owned());
+                let odd = odd.chain(self.edges.letters.iter().map(char::to_string));
+                let longer: Vec<_> = odd
+                    .flat_map(|odd| [format!("{sample}{odd}"), format!("{odd}{sample}")])
+                    .collect();
                 all.push(sample);
                 all.extend(longer);
             }
@@ -246,7 +227,7 @@ impl<'s> Maker<'s> {
                         .map(|letter| letter.repeat(usize::try_from(length).unwrap_or(0))),
                 );
             }
-            let letters = self.edges.letters.iter().map(|letter| letter.to_string());
+            let letters = self.edges.letters.iter().map(char::to_string);
             all.extend(letters.map(|letter| repeated(&letter, text.least.max(1))));
             all.extend(["a b", "0", "null", "\"\\\u{0}\n"].map(str::to_owned));
         }
@@ -354,7 +335,7 @@ impl<'s> Maker<'s> {
         let mut all = Vec::new();
         if let Some((pattern, part)) = &object.keys {
             // Short ones: the name that a number has begins with no zero, which its pattern does not say.
-            let names = samples(pattern, 1)?;
+            let names = of_pattern(pattern, 1)?;
             let values = if depth > DEEPEST {
                 Vec::new()
             } else {
@@ -399,117 +380,4 @@ fn without_schema(
         full.entry(name.clone()).or_insert_with(|| json!(1));
     }
     Ok(vec![Value::Object(full)])
-}
-
-/// Texts that have the format, as our types write them and at their edges.
-pub(super) fn of_format(format: &str) -> &'static [&'static str] {
-    match format {
-        "date" => &["1970-01-01", "2024-02-29", "2100-12-31"],
-        "date-time" => &[
-            "2025-09-28T07:48:06Z",
-            "1970-01-01T00:00:00Z",
-            "2024-02-29T23:59:59.123456789Z",
-            "2100-12-31T23:59:59.5+14:00",
-        ],
-        "duration" => &["PT0S", "P1DT2H3M4S"],
-        "email" => &["a@example.org"],
-        "ipv4" => &["0.0.0.0", "255.255.255.255"],
-        "ipv6" => &["::", "2001:db8::1"],
-        "time" => &["00:00:00Z", "23:59:59.5Z"],
-        "uri" => &["https://example.org/a?b#c", "urn:a:b"],
-        "uuid" => &[
-            "00000000-0000-0000-0000-000000000000",
-            "01998f3c-6e00-7a3b-8c55-0d4b6f1e2a01",
-            "FFFFFFFF-FFFF-4FFF-BFFF-FFFFFFFFFFFF",
-        ],
-        _ => &[],
-    }
-}
-
-/// Texts in which the pattern is found: the ends of each class, each branch, the edges of each repetition.
-fn samples(pattern: &str, longest: u64) -> Result<Vec<String>, Unjudged> {
-    let parsed = regex_syntax::parse(&translated(pattern)?);
-    let pattern = parsed.map_err(|_| Unjudged(format!("the pattern {pattern:?}")))?;
-    Ok(of_pattern(&pattern, longest))
-}
-
-fn of_pattern(pattern: &Hir, longest: u64) -> Vec<String> {
-    match pattern.kind() {
-        HirKind::Empty | HirKind::Look(_) => vec![String::new()],
-        HirKind::Literal(literal) => vec![String::from_utf8_lossy(&literal.0).into_owned()],
-        HirKind::Class(Class::Unicode(class)) => {
-            let ranges = class.iter().take(MOST_SAMPLES);
-            let mut ends: Vec<_> = ranges
-                .flat_map(|range| [range.start(), range.end()])
-                .collect();
-            ends.dedup();
-            // A letter first, if there is one: what is made of it is easier to read.
-            ends.sort_by_key(|letter| !letter.is_ascii_alphanumeric());
-            ends.into_iter().map(String::from).collect()
-        }
-        HirKind::Class(Class::Bytes(class)) => class
-            .iter()
-            .map(|range| char::from(range.start()).to_string())
-            .collect(),
-        HirKind::Capture(capture) => of_pattern(&capture.sub, longest),
-        HirKind::Alternation(branches) => branches
-            .iter()
-            .flat_map(|branch| of_pattern(branch, longest))
-            .collect(),
-        HirKind::Concat(parts) => {
-            let parts: Vec<_> = parts.iter().map(|part| of_pattern(part, longest)).collect();
-            one_at_a_time(&parts)
-        }
-        HirKind::Repetition(repetition) => {
-            let (least, most) = (u64::from(repetition.min), repetition.max.map(u64::from));
-            let most = most.unwrap_or(least.max(longest)).min(LONGEST);
-            let one = of_pattern(&repetition.sub, longest);
-            let mut all: Vec<String> = one
-                .iter()
-                .take(MOST_SAMPLES)
-                .map(|sample| repeated(sample, least.max(1).min(most)))
-                .collect();
-            for times in [
-                least,
-                least + 1,
-                most.saturating_sub(2),
-                most.saturating_sub(1),
-                most,
-            ] {
-                if (least..=most).contains(&times) {
-                    all.extend(one.first().map(|sample| repeated(sample, times)));
-                }
-            }
-            all
-        }
-    }
-}
-
-fn repeated(sample: &str, times: u64) -> String {
-    sample.repeat(usize::try_from(times).unwrap_or(0))
-}
-
-/// The first sample of every part, and each other sample of each part among the first of the others.
-fn one_at_a_time(parts: &[Vec<String>]) -> Vec<String> {
-    let with = |at: usize, sample: &String| -> String {
-        let parts = parts.iter().enumerate();
-        let chosen = parts.filter_map(|(part, samples)| {
-            if part == at {
-                Some(sample)
-            } else {
-                samples.first()
-            }
-        });
-        chosen.map(String::as_str).collect()
-    };
-    let mut all = Vec::new();
-    for (at, samples) in parts.iter().enumerate() {
-        all.extend(
-            samples
-                .iter()
-                .skip(usize::from(at > 0))
-                .map(|sample| with(at, sample)),
-        );
-    }
-    all
 }

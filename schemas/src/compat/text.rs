@@ -9,7 +9,7 @@ use regex_automata::util::start;
 use regex_automata::{MatchKind, util::syntax};
 use serde_json::{Value, json};
 
-use super::instances;
+use super::samples;
 use super::shape::Unjudged;
 
 /// What the format `uuid` allows, as a pattern.
@@ -145,7 +145,7 @@ impl Text {
         if let Some(format) = self.formats.iter().find(|&format| format != "uuid") {
             // A format that has no pattern here: its samples tell of a break, and nothing of its absence.
             let has = reader.has();
-            let refused = instances::of_format(format)
+            let refused = samples::of_format(format)
                 .iter()
                 .find(|sample| !has(sample));
             let refused = refused.map(|sample| {
