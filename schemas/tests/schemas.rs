@@ -252,6 +252,20 @@ fn float_tuple_and_undocumented_event_are_refused_with_the_reason() {
 }
 
 #[test]
+fn form_without_a_valid_example_is_refused() {
+    let rules = |example: Option<Value>| {
+        let Err(GenerateError::Rules(broken)) = documents(|_: Subjects| example.clone()) else {
+            panic!("they were accepted");
+        };
+        assert_eq!(broken.len(), Subjects::ALL.len());
+        (broken[0].path.clone(), broken[0].rule)
+    };
+    assert_eq!(rules(None), ("/".to_owned(), Rule::Example));
+    let empty = rules(Some(json!({})));
+    assert_eq!(empty, ("/examples/0".to_owned(), Rule::ValidExample));
+}
+
+#[test]
 fn list_shows_one_service_from_its_own_end() {
     let text = schemas::list_service::<Subjects>("payments-service").unwrap();
     let (published, read) = text.split_once("payments-service listens to").unwrap();
