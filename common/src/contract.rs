@@ -4,7 +4,8 @@ use schemars::transform::{Transform, transform_subschemas};
 use serde_json::Value;
 
 use crate::cloud_events as ce;
-use crate::event::{Carries, Event, schema_version};
+use crate::error::BoxError;
+use crate::event::{Carries, Event, decode_form, schema_version};
 use crate::name::{QueueGroup, StreamName};
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 
@@ -51,6 +52,8 @@ pub struct Form {
     pub id: String,
     /// What a publisher writes, as a JSON Schema (draft 2020-12).
     pub schema: Value,
+    /// What a listener reads, as one: more than is written, where a field has a default.
+    pub reads: Value,
 }
 
 impl<S: SubjectSet> Contract<S> {
@@ -76,6 +79,34 @@ impl<S: SubjectSet> Contract<S> {
             forms: reader.forms,
         }
     }
+
+    /// Reads a payload of the form `version` as a listener does, and says why it cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is no such form, cannot become the newest, or there is no such form.
+    pub fn decode(&self, version: usize, payload: &[u8]) -> Result<(), BoxError> {
+        let mut decoder = Decoder {
+            version,
+            payload,
+            decoded: Ok(()),
+        };
+        self.subject.visit(&mut decoder);
+        decoder.decoded
+    }
+}
+
+/// Reads a payload as the event's type, which it forgets.
+struct Decoder<'p> {
+    version: usize,
+    payload: &'p [u8],
+    decoded: Result<(), BoxError>,
+}
+
+impl EventVisitor for Decoder<'_> {
+    fn visit<E: Event>(&mut self) {
+        self.decoded = decode_form::<E>(self.version, self.payload).map(drop);
+    }
 }
 
 /// Reads what only the event's type knows.
@@ -98,27 +129,32 @@ impl Default for Reader {
 impl EventVisitor for Reader {
     fn visit<E: Event>(&mut self) {
         // What is on the wire is what was written; a default that a reader fills in is not.
-        let settings = SchemaSettings::draft2020_12().for_serialize();
-        let past = E::PAST
-            .iter()
-            .map(|past| past.schema(&mut settings.clone().into_generator()));
-        let present = settings
-            .clone()
-            .into_generator()
-            .into_root_schema_for::<E>();
-        let forms = past.chain([present]).zip(1..).map(|(mut schema, version)| {
-            PlainDescriptions.transform(&mut schema);
-            Form {
-                version,
-                id: ce::data_schema(<E as Listed>::CHANNEL, version),
-                schema: schema.to_value(),
-            }
+        let written = schemas_of::<E>(&SchemaSettings::draft2020_12().for_serialize());
+        let read = schemas_of::<E>(&SchemaSettings::draft2020_12().for_deserialize());
+        let forms = written.into_iter().zip(read).zip(1..);
+        let forms = forms.map(|((schema, reads), version)| Form {
+            version,
+            id: ce::data_schema(<E as Listed>::CHANNEL, version),
+            schema,
+            reads,
         });
         self.forms = forms.collect();
         debug_assert_eq!(self.forms.len(), schema_version::<E>());
         self.versioned = E::VERSION.is_some();
         self.carries = E::CARRIES;
     }
+}
+
+/// The schema of every form, oldest first.
+fn schemas_of<E: Event>(settings: &SchemaSettings) -> Vec<Value> {
+    let generator = || settings.clone().into_generator();
+    let past = E::PAST.iter().map(|past| past.schema(&mut generator()));
+    let present = generator().into_root_schema_for::<E>();
+    let schemas = past.chain([present]).map(|mut schema| {
+        PlainDescriptions.transform(&mut schema);
+        schema.to_value()
+    });
+    schemas.collect()
 }
 
 /// Makes doc comments readable where rustdoc is not: a link becomes its text.
@@ -231,6 +267,25 @@ mod tests {
         assert!(first.schema["properties"]["feet"].is_object());
         let required = second.schema["required"].to_string();
         assert!(required.contains("metres"), "{required}");
+        let read = second.reads["required"].to_string();
+        assert!(!read.contains("metres"), "it has a default: {read}");
+    }
+
+    #[test]
+    fn payload_is_decoded_as_the_form_that_is_asked_for() {
+        let contract = Contract::of(Moves::Moved);
+        let in_feet = br#"{"thing": "a", "feet": 6}"#;
+        assert!(contract.decode(1, in_feet).is_ok());
+        assert!(contract.decode(2, in_feet).is_err());
+        assert!(
+            contract
+                .decode(2, br#"{"thing": "a", "version": 1}"#)
+                .is_ok()
+        );
+        for unknown in [0, 3] {
+            let err = contract.decode(unknown, in_feet).unwrap_err();
+            assert!(err.to_string().contains("no form"), "{err}");
+        }
     }
 
     #[test]

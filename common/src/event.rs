@@ -163,6 +163,21 @@ pub(crate) enum PastError {
     Upcast(BoxError),
 }
 
+/// Reads a payload of the form `version`; an earlier one becomes an `E`.
+pub(crate) fn decode_form<E: Event>(version: usize, payload: &[u8]) -> Result<E, BoxError> {
+    let newest = schema_version::<E>();
+    if !(1..=newest).contains(&version) {
+        return Err(format!("there is no form {version}; there are 1 to {newest}").into());
+    }
+    match E::PAST.get(version - 1) {
+        Some(past) => past.decode(payload).map_err(|err| match err {
+            PastError::Payload(err) => err.into(),
+            PastError::Upcast(err) => err,
+        }),
+        None => serde_json::from_slice(payload).map_err(Into::into),
+    }
+}
+
 /// The number of the form that `E` has today: 1, plus one for each of [`Event::PAST`].
 pub(crate) const fn schema_version<E: Event>() -> usize {
     E::PAST.len() + 1

@@ -42,7 +42,8 @@ fn lines(broken: &[BrokenRule]) -> String {
 
 /// The schema of every form of every event of the list `S`, in the state that the types are in.
 ///
-/// `example` is an event of the subject in its present form, the same at each call.
+/// `example` is an event of the subject in its present form, the same at each call; that of an earlier
+/// form stands on its type, as `#[schemars(example = …)]`.
 ///
 /// # Errors
 ///
@@ -60,7 +61,9 @@ pub fn documents<S: SubjectSet>(
                 .flatten();
             let path = format!("{SCHEMAS}{}.v{}.json", contract.file_stem, form.version);
             broken.extend(rules::check(&path, &form.schema));
-            documents.insert(path, json::to_text(&document(form, example)));
+            let document = document(form, example);
+            broken.extend(rules::check_examples(&path, &document));
+            documents.insert(path, json::to_text(&document));
         }
     }
     if broken.is_empty() {

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 /// Keywords that hold schemas by a name of the author's.
-const NAMED: [&str; 4] = [
+const NAMED: [&str; 5] = [
     "$defs",
+    "definitions",
     "dependentSchemas",
     "patternProperties",
     "properties",
@@ -87,6 +88,30 @@ fn walk_at<'s>(
             _ => (),
         }
     }
+}
+
+/// Changes the schema and every schema in it, the inner ones first.
+pub(crate) fn rewrite(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+    let Value::Object(keywords) = schema else {
+        return;
+    };
+    for (keyword, value) in keywords.iter_mut() {
+        match value {
+            Value::Object(schemas) if NAMED.contains(&keyword.as_str()) => {
+                for schema in schemas.values_mut() {
+                    rewrite(schema, change);
+                }
+            }
+            Value::Array(schemas) if LISTS.contains(&keyword.as_str()) => {
+                for schema in schemas {
+                    rewrite(schema, change);
+                }
+            }
+            schema if SINGLE.contains(&keyword.as_str()) => rewrite(schema, change),
+            _ => (),
+        }
+    }
+    change(keywords);
 }
 
 /// The schema without what only people read. A property called `title` stays.

@@ -1,11 +1,13 @@
 //! The schemas of the events: generated from the Rust types, committed under `schemas/generated`,
-//! and checked to be what the types say.
+//! checked to be what the types say, and judged against what was released (`schemas/released`).
 
 mod asyncapi;
 mod check;
+pub mod compat;
 mod documents;
 mod json;
 mod list;
+pub mod released;
 mod rules;
 mod site;
 mod typescript;

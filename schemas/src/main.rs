@@ -2,13 +2,15 @@
 
 use std::env;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use common::Subjects;
 use common::testing::sample;
+use schemas::compat::{self, Reader, Report};
+use schemas::released::{BaselineError, State, remove_others};
 use schemas::{
     Difference, Documents, PAGE, TYPESCRIPT, TypeScriptError, asyncapi, compare, documents,
     list_all, list_service, site, typescript, write,
@@ -31,6 +33,16 @@ enum Command {
     Generate,
     /// Compares the files with the types; if they differ, prints how, and exits with 1.
     Check,
+    /// Judges the list against the released one; if readers break, prints which and what to do, and exits with 1.
+    Compat(CompatArguments),
+    /// Makes the present list the released one, which later ones are judged against.
+    Release {
+        #[command(flatten)]
+        released: Released,
+        /// Also if readers of the released one break.
+        #[arg(long)]
+        accept_breaks: bool,
+    },
     /// Prints every event with its form, stream, publisher and queue groups.
     List {
         /// Only what this service publishes and listens to.
@@ -45,10 +57,52 @@ enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+struct Released {
+    /// The folder of the released schemas.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/released"), hide_default_value = true)]
+    released: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CompatArguments {
+    #[command(flatten)]
+    released: Released,
+    /// Judge this schema, or folder of schemas, instead of the list; with --new.
+    #[arg(long, requires = "new", conflicts_with = "released")]
+    old: Option<PathBuf>,
+    /// What to judge it against.
+    #[arg(long, requires = "old")]
+    new: Option<PathBuf>,
+    /// How the readers of --old and --new read.
+    #[arg(long, value_enum, default_value_t, requires = "old")]
+    reader: ReaderArgument,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ReaderArgument {
+    /// Unknown fields are ignored, defaults and nulls fill what is missing.
+    #[default]
+    Serde,
+    /// Unknown fields are refused, nothing is filled in.
+    Strict,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
 fn main() -> ExitCode {
     run(Arguments::parse()).unwrap_or_else(|err| {
         eprintln!("error: {err:#}");
-        ExitCode::FAILURE
+        // As clap does for wrong arguments; 1 is for what was judged and found wanting.
+        ExitCode::from(2)
     })
 }
 
@@ -105,6 +159,17 @@ fn run(Arguments { folder, command }: Arguments) -> anyhow::Result<ExitCode> {
             }
             writeln!(out, "{} files are what the types say", documents.len())?;
         }
+        Command::Compat(arguments) => {
+            let report = judge(&arguments)?;
+            print(&mut out, &report, arguments.format)?;
+            if !report.is_compatible() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Release {
+            released: Released { released },
+            accept_breaks,
+        } => return release(&mut out, &released, accept_breaks),
         Command::List { service: None } => write!(out, "{}", list_all::<Subjects>())?,
         Command::List {
             service: Some(name),
@@ -116,6 +181,61 @@ fn run(Arguments { folder, command }: Arguments) -> anyhow::Result<ExitCode> {
             writeln!(out, "{}", page.display())?;
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn judge(arguments: &CompatArguments) -> anyhow::Result<Report> {
+    let reader = match arguments.reader {
+        ReaderArgument::Serde => Reader::Serde,
+        ReaderArgument::Strict => Reader::Strict,
+    };
+    Ok(match (&arguments.old, &arguments.new) {
+        (Some(old), Some(new)) => compat::compare_files(old, new, reader)?,
+        _ => compat::against_release::<Subjects>(&State::read(&arguments.released.released)?),
+    })
+}
+
+fn print(out: &mut impl io::Write, report: &Report, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Text => write!(out, "{report}")?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(report)?)?,
+    }
+    Ok(())
+}
+
+fn release(
+    out: &mut impl io::Write,
+    folder: &Path,
+    accept_breaks: bool,
+) -> anyhow::Result<ExitCode> {
+    match State::read(folder) {
+        Err(BaselineError::Missing(_)) => writeln!(out, "the first release")?,
+        released => {
+            let report = compat::against_release::<Subjects>(&released?);
+            write!(out, "{report}")?;
+            if !report.is_compatible() && !accept_breaks {
+                writeln!(
+                    out,
+                    "Not released. If the breaks are meant, say in CHANGELOG.md what readers have to do, and run `release --accept-breaks`."
+                )?;
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    let state = State::present::<Subjects>();
+    let files = state.to_documents(&json_schemas()?)?;
+    for path in write(&files, folder)? {
+        writeln!(out, "wrote {path}")?;
+    }
+    for path in remove_others(&files, folder)? {
+        writeln!(out, "removed {path}")?;
+    }
+    writeln!(
+        out,
+        "released {} with {} events",
+        state.release,
+        state.events.len()
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -143,9 +263,14 @@ fn present() -> anyhow::Result<Generated> {
 
 /// What needs no Node.
 fn without_typescript() -> anyhow::Result<Documents> {
-    let mut documents = documents(|subject| Some(sample::example(subject)))?;
+    let mut documents = json_schemas()?;
     documents.extend(asyncapi::<Subjects>(&documents));
     Ok(documents)
+}
+
+/// One JSON Schema per event and form.
+fn json_schemas() -> anyhow::Result<Documents> {
+    Ok(documents(|subject| Some(sample::example(subject)))?)
 }
 
 fn advice<'d>(mut differences: impl Iterator<Item = &'d Difference>) -> &'static str {

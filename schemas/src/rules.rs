@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::json;
+use crate::{compat, json};
 
 /// A rule that an event type breaks, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub enum Rule {
     NoTuple,
     /// An event that nobody describes.
     Documented,
+    /// A form that shows no example.
+    Example,
+    /// An example that is none.
+    ValidExample,
 }
 
 impl fmt::Display for Rule {
@@ -45,6 +49,10 @@ impl fmt::Display for Rule {
             Self::Documented => {
                 "the event has no doc comment, and its readers have nothing else; say what happened and who publishes it"
             }
+            Self::Example => {
+                "the form has no example; the present one's is in `common::testing::sample`, a past one's is `#[schemars(example = …)]` on its type"
+            }
+            Self::ValidExample => "the example is not valid by the schema",
         })
     }
 }
@@ -71,6 +79,34 @@ pub(crate) fn check(file: &str, schema: &Value) -> Vec<BrokenRule> {
         }
     });
     broken
+}
+
+/// Whether the document has examples, and each is one.
+pub(crate) fn check_examples(file: &str, document: &Value) -> Vec<BrokenRule> {
+    let broken = |path: String, rule| BrokenRule {
+        file: file.to_owned(),
+        path,
+        rule,
+    };
+    let examples = document["examples"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    if examples.is_empty() {
+        return vec![broken("/".to_owned(), Rule::Example)];
+    }
+    let validator = compat::validator(document);
+    let valid = |example| {
+        validator
+            .as_ref()
+            .is_ok_and(|validator| validator.is_valid(example))
+    };
+    let wrong = examples
+        .iter()
+        .enumerate()
+        .filter(|(_, example)| !valid(example));
+    wrong
+        .map(|(at, _)| broken(format!("/examples/{at}"), Rule::ValidExample))
+        .collect()
 }
 
 fn is_float(keywords: &Map<String, Value>) -> bool {

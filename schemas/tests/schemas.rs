@@ -246,6 +246,7 @@ fn float_tuple_and_undocumented_event_are_refused_with_the_reason() {
             ("/", Rule::Documented),
             ("/properties/degrees", Rule::NoFloat),
             ("/properties/place/items", Rule::NoTuple),
+            ("/", Rule::Example),
         ]
     );
     let message = GenerateError::Rules(broken).to_string();
@@ -254,6 +255,20 @@ fn float_tuple_and_undocumented_event_are_refused_with_the_reason() {
         "{message}"
     );
     assert!(message.contains("use a struct"), "{message}");
+}
+
+#[test]
+fn form_without_a_valid_example_is_refused() {
+    let rules = |example: Option<Value>| {
+        let Err(GenerateError::Rules(broken)) = documents(|_: Subjects| example.clone()) else {
+            panic!("they were accepted");
+        };
+        assert_eq!(broken.len(), Subjects::ALL.len());
+        (broken[0].path.clone(), broken[0].rule)
+    };
+    assert_eq!(rules(None), ("/".to_owned(), Rule::Example));
+    let empty = rules(Some(json!({})));
+    assert_eq!(empty, ("/examples/0".to_owned(), Rule::ValidExample));
 }
 
 #[test]

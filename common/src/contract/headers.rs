@@ -165,7 +165,14 @@ mod tests {
             stored_at: jiff::Timestamp::UNIX_EPOCH,
         };
         let key = Key::new("k").unwrap();
-        let cause = Metadata::read(TicketCreated::SUBJECT.as_str(), key, position, 1, traced);
+        let cause = Metadata::read(
+            TicketCreated::SUBJECT.as_str(),
+            key,
+            position,
+            1,
+            traced,
+            None,
+        );
         let second = caused_by(Arc::new(cause), async {
             Outgoing::encode(&ticket(), &Headers::new()).unwrap()
         });

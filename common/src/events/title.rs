@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 /// How long a title may be, in characters.
 const LONGEST: usize = 200;
 
+/// No control characters, and no space at either end.
+const PATTERN: &str = concat!(
+    "^[^\\u0000-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]",
+    "([^\\u0000-\\u001f\\u007f-\\u009f]*",
+    "[^\\u0000-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000])?$",
+);
+
 /// What a seller calls a ticket: 1 to 200 characters without space around them, and no control characters.
 ///
 /// Space around the text is taken off when it is read. Whoever stores a title needs no check of its own:
@@ -82,7 +89,7 @@ impl JsonSchema for Title {
             "type": "string",
             "minLength": 1,
             "maxLength": LONGEST,
-            "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+            "pattern": PATTERN,
         })
     }
 }

@@ -84,6 +84,10 @@ pub(crate) fn run(nats: Nats) -> anyhow::Result<ExitCode> {
         "schemas",
         cargo().args(["run", "-p", "schemas", "--locked", "--", "check"]),
     )?;
+    step(
+        "compatibility with the released schemas",
+        cargo().args(["run", "-p", "schemas", "--locked", "--", "compat"]),
+    )?;
     // As whoever reads the README types it; how it ends when it goes wrong is for the tests.
     step(
         "demo",
