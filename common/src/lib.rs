@@ -9,6 +9,7 @@
 //! | create streams and consumers, or compare them | [`Topology`] |
 //! | publish | [`Publisher`], [`JetStreamPublisher`]; with a database, `Tx::publish` and `Relay` |
 //! | listen | [`Listener`], [`Runner`]; with a database, `TransactionalListener` and `InTransaction` |
+//! | see to what could not be handled | [`dead_letters`] |
 //! | read rows as one's own types | `columns` (features `sqlite`, `postgres`) |
 //! | test without a server | `testing` (feature `testing`) |
 //!
@@ -55,6 +56,7 @@ mod client;
 mod cloud_events;
 mod contract;
 mod dead_letter;
+pub mod dead_letters;
 mod error;
 mod event;
 pub mod events;
@@ -76,6 +78,7 @@ mod retry;
 mod runner;
 #[cfg(feature = "sql")]
 mod sql;
+mod stored;
 mod subject_set;
 mod subjects;
 #[cfg(feature = "testing")]

@@ -31,6 +31,8 @@ use attempts::Attempts;
 use consumer::Consumer;
 use outage::Outages;
 use poison::Searched;
+pub(crate) use poison::takes;
+pub(crate) use received::read_subject;
 use worker::{Erased, Handler, Worker};
 
 /// Runs the listeners of a process: fetches, hands over, settles, retries, dead-letters, drains.

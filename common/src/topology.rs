@@ -13,7 +13,7 @@ mod provision;
 
 pub use provision::Change;
 use provision::Pruning;
-pub(crate) use provision::{ConsumerInfo, StreamInfo, StreamState};
+pub(crate) use provision::{ConsumerInfo, STREAM_NOT_FOUND, StreamInfo, StreamState};
 
 /// How long a stream keeps an event: 30 days.
 pub(crate) const MAX_AGE: Duration = Duration::from_hours(30 * 24);
@@ -25,6 +25,12 @@ pub(crate) const MAX_BYTES: u64 = 1 << 30;
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// The stream of the dead letters of every queue group.
 pub(crate) const DEAD_LETTERS: &str = "DEAD_LETTERS";
+
+/// Where the server says that it gives up a message of a group: it was delivered as often as the server allows.
+/// A message without an answer, said once, so that whoever is to hear of it must have a stream for it.
+pub(crate) fn given_up(stream: &str, group: &str) -> String {
+    format!("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{stream}.{group}")
+}
 
 /// What the server must have for lists of subjects: their streams, a durable consumer for each
 /// queue group on each stream that it reads, and the stream of dead letters.

@@ -1,5 +1,7 @@
 //! `sgt`: the demo of the ticketing system, and its operator's tools.
 
+mod connection;
+mod dead_letters;
 mod demo;
 mod provision;
 mod token;
@@ -10,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Runs the ticketing system as a demo, and prepares what its services need.
+/// Runs the ticketing system as a demo, prepares what its services need, and sees to what they could not handle.
 #[derive(Debug, Parser)]
 #[command(name = "sgt", version)]
 struct Cli {
@@ -20,6 +22,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    DeadLetters(dead_letters::Args),
     Demo(demo::Args),
     Provision(provision::Args),
     Token(token::Args),
@@ -28,6 +31,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse_from(without_separator(env::args_os()));
     let outcome = match &cli.command {
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Provision(args) => provision::run(args),
         Command::Token(args) => token::run(args),
@@ -87,6 +91,13 @@ mod tests {
             "sgt demo extra",
             "sgt provision --replicas 2",
             "sgt token",
+            "sgt dead-letters redrive",
+            "sgt dead-letters redrive 1 --all",
+            "sgt dead-letters redrive 1 --group a",
+            "sgt dead-letters redrive --all --rate 0",
+            "sgt dead-letters list --kind gone",
+            "sgt dead-letters drop",
+            "sgt dead-letters drop 1 --as-version 2",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

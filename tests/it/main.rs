@@ -6,5 +6,6 @@
 )]
 
 mod demo;
+mod program;
 mod sdk;
 mod services;

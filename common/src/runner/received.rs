@@ -66,7 +66,7 @@ fn read_reply(reply: &str) -> Option<Delivered> {
 }
 
 /// Channel and key of `<channel>.<key>` and `redrive.<queue group>.<channel>.<key>`.
-pub(super) fn read_subject(subject: &str) -> Option<(&str, &str)> {
+pub(crate) fn read_subject(subject: &str) -> Option<(&str, &str)> {
     let (rest, key) = subject.rsplit_once('.')?;
     let channel = match rest.split_once('.') {
         None => rest,
