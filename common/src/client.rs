@@ -16,6 +16,7 @@ mod config;
 mod credentials;
 mod signals;
 
+pub(crate) use config::inbox_prefix;
 pub use config::{ClientConfig, ConfigError};
 pub(crate) use signals::Signals;
 

@@ -7,6 +7,7 @@
 //! | say what an event is | [`Event`], and [`events`] for ours |
 //! | connect | [`build_client`], [`ClientConfig`] |
 //! | create streams and consumers, or compare them | [`Topology`] |
+//! | let each service do what it must, and no more | [`Permissions`] |
 //! | publish | [`Publisher`], [`JetStreamPublisher`]; with a database, `Tx::publish` and `Relay` |
 //! | listen | [`Listener`], [`Runner`]; with a database, `TransactionalListener` and `InTransaction` |
 //! | see to what could not be handled | [`dead_letters`] |
@@ -73,6 +74,7 @@ mod listener;
 mod message;
 mod metadata;
 mod name;
+mod permissions;
 mod publisher;
 mod retry;
 mod runner;
@@ -96,6 +98,7 @@ pub use health::{Health, Severity, Trouble};
 pub use listener::{Delivery, Listener, Settled};
 pub use metadata::Metadata;
 pub use name::{InvalidKey, Key, QueueGroup, Schedules, StreamName};
+pub use permissions::Permissions;
 pub use publisher::{JetStreamPublisher, PublishError, Publisher, Stored};
 pub use retry::RetryPolicy;
 pub use runner::{RunError, Runner};

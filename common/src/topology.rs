@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::client::{ApiError, Client};
 use crate::event::Event;
-use crate::name::{QueueGroup, Schedules, StreamName};
+use crate::name::{QueueGroup, StreamName};
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 
 mod config;
@@ -42,18 +42,18 @@ pub struct Topology {
 
 /// A stream, as the lists declare it.
 #[derive(Debug, Clone)]
-struct StreamPlan {
-    name: StreamName,
+pub(crate) struct StreamPlan {
+    pub(crate) name: StreamName,
     channels: Vec<&'static str>,
     producers: Vec<QueueGroup>,
 }
 
 /// A durable consumer, as the lists declare it.
 #[derive(Debug, Clone)]
-struct ConsumerPlan {
-    stream: StreamName,
-    group: QueueGroup,
-    channels: Vec<&'static str>,
+pub(crate) struct ConsumerPlan {
+    pub(crate) stream: StreamName,
+    pub(crate) group: QueueGroup,
+    pub(crate) channels: Vec<&'static str>,
 }
 
 /// Whether a process may create what is missing.
@@ -112,6 +112,14 @@ impl Topology {
                 .collect(),
             consumers,
         }
+    }
+
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &StreamPlan> {
+        self.streams.values()
+    }
+
+    pub(crate) fn consumers(&self) -> impl Iterator<Item = &ConsumerPlan> {
+        self.consumers.values()
     }
 
     /// Adds what another needs. Both may have channels of one stream.
@@ -208,15 +216,6 @@ fn add_all<T: PartialEq>(all: &mut Vec<T>, some: impl IntoIterator<Item = T>) {
     for one in some {
         if !all.contains(&one) {
             all.push(one);
-        }
-    }
-}
-
-impl StreamPlan {
-    fn takes_schedules(&self) -> bool {
-        match self.name.schedules() {
-            Schedules::Accepted => true,
-            Schedules::Refused => false,
         }
     }
 }

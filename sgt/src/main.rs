@@ -3,6 +3,7 @@
 mod connection;
 mod dead_letters;
 mod demo;
+mod permissions;
 mod provision;
 mod token;
 
@@ -24,6 +25,7 @@ struct Cli {
 enum Command {
     DeadLetters(dead_letters::Args),
     Demo(demo::Args),
+    Permissions(permissions::Args),
     Provision(provision::Args),
     Token(token::Args),
 }
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Permissions(args) => permissions::run(args),
         Command::Provision(args) => provision::run(args),
         Command::Token(args) => token::run(args),
     };
@@ -91,6 +94,9 @@ mod tests {
             "sgt demo extra",
             "sgt provision --replicas 2",
             "sgt token",
+            "sgt permissions",
+            "sgt permissions nobody",
+            "sgt permissions tickets-service --all",
             "sgt dead-letters redrive",
             "sgt dead-letters redrive 1 --all",
             "sgt dead-letters redrive 1 --group a",

@@ -2,6 +2,7 @@
 //! retried and at last kept.
 
 mod bad_wire;
+mod connecting;
 mod dead_letters;
 mod groups;
 mod holding;

@@ -8,6 +8,7 @@ mod interleavings;
 mod life;
 mod money;
 mod outages;
+mod permissions;
 mod replicas;
 
 use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, TICKETS_SERVICE};

@@ -7,6 +7,8 @@
 )]
 
 mod cable;
+mod certificates;
+mod jwt;
 mod ledger;
 mod nats;
 pub mod notes;
@@ -18,6 +20,8 @@ mod until;
 mod wire;
 
 pub use cable::Cable;
+pub use certificates::Certificates;
+pub use jwt::Operator;
 pub use ledger::{Entry, EveryVersion, Ledger, Lock, NewestOnly, Reads, Teller};
 pub use nats::{ConsumerState, Letter, Message, TestNats};
 pub use replica::{CREATE, Replica, attempts};

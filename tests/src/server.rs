@@ -30,10 +30,19 @@ impl Server {
     ///
     /// If there is no server or no engine for containers, or it does not start.
     pub async fn start(config: &str) -> Self {
-        let config = config.to_owned();
+        Self::start_with(config, &[]).await
+    }
+
+    /// As [`start`](Self::start), with files beside it. The configuration names each as `FILES/<name>`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(config: &str, files: &[File]) -> Self {
+        let (config, files) = (config.to_owned(), files.to_vec());
         let machine = match env::var("TEST_NATS").as_deref() {
-            Ok("container") => Machine::Container(Container::start(config).await),
-            Ok("process") | Err(_) => Machine::Process(Process::start(config).await),
+            Ok("container") => Machine::Container(Container::start(config, files).await),
+            Ok("process") | Err(_) => Machine::Process(Process::start(config, files).await),
             Ok(other) => panic!("TEST_NATS is `{other}`, and may be `container` or `process`"),
         };
         let url = match &machine {
@@ -108,6 +117,14 @@ impl Server {
             Machine::Container(container) => container.resume().await,
         }
     }
+}
+
+/// A file that a server is given: its name and its content.
+type File = (&'static str, String);
+
+/// The configuration, where the files that it names are in this folder.
+fn naming_files(config: &str, folder: &str) -> String {
+    config.replace("FILES/", &format!("{folder}/"))
 }
 
 /// How long a server may take to stop in order.

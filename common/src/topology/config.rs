@@ -90,7 +90,7 @@ impl Declared {
             "duplicate_window": nanos(DUPLICATE_WINDOW),
             "num_replicas": replicas.get(),
         }));
-        if plan.takes_schedules() {
+        if plan.name.takes_schedules() {
             subjects.extend(channels.iter().map(|c| format!("schedule.{c}.*")));
             // The server refuses `discard new` beside schedules (ADR-51).
             config.insert("discard".to_owned(), json!("old"));

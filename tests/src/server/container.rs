@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use xtask::containers::{LABEL, PUBLIC_IMAGE};
 use xtask::{NATS_CONF, RunId, Watchdog, free_port};
 
-use super::{READY_WITHIN, STOP_WITHIN, deadline};
+use super::{File, READY_WITHIN, STOP_WITHIN, deadline, naming_files};
 
 /// How often another address is tried when somebody was faster to take it.
 const TRIES: u32 = 5;
@@ -34,14 +34,14 @@ type Running = ContainerAsync<GenericImage>;
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Container {
-    pub(super) async fn start(config: String) -> Self {
-        let config = format!("{NATS_CONF}{config}");
+    pub(super) async fn start(config: String, files: Vec<File>) -> Self {
+        let config = naming_files(&format!("{NATS_CONF}{config}"), "/files");
         let image = env::var("TEST_NATS_IMAGE").unwrap_or_else(|_| PUBLIC_IMAGE.to_owned());
         let mut tries = 0;
         let (container, port) = loop {
             // One that is known beforehand, so that it is the same after a stop.
             let port = free_port().unwrap();
-            let request = request(&image, port, &config);
+            let request = request(&image, port, &config, &files);
             let started = RUNTIME.spawn(async move { request.start().await });
             match started.await.unwrap() {
                 Ok(container) => break (container, port),
@@ -141,9 +141,14 @@ impl Drop for Container {
     }
 }
 
-fn request(image: &str, port: u16, config: &str) -> testcontainers::ContainerRequest<GenericImage> {
+fn request(
+    image: &str,
+    port: u16,
+    config: &str,
+    files: &[File],
+) -> testcontainers::ContainerRequest<GenericImage> {
     let (name, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
-    GenericImage::new(name, tag)
+    let request = GenericImage::new(name, tag)
         .with_wait_for(WaitFor::message_on_stderr("Server is ready"))
         .with_cmd([
             "--config",
@@ -155,7 +160,10 @@ fn request(image: &str, port: u16, config: &str) -> testcontainers::ContainerReq
         .with_copy_to("/nats.conf", config.as_bytes().to_vec())
         .with_label(LABEL, RunId::current().to_string())
         .with_mapped_port(port, 4222.tcp())
-        .with_startup_timeout(READY_WITHIN)
+        .with_startup_timeout(READY_WITHIN);
+    files.iter().fold(request, |request, (name, content)| {
+        request.with_copy_to(format!("/files/{name}"), content.as_bytes().to_vec())
+    })
 }
 
 fn greets(port: u16) -> bool {

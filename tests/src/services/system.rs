@@ -22,8 +22,8 @@ use xtask::Watchdog;
 
 use super::books::{self, file};
 use super::{Books, Broker, Gate, Program, Story, User, until, until_within};
-use crate::Server;
 use crate::until::DEADLINE;
+use crate::{Server, Wire};
 
 /// The key that signs the tokens of users.
 const JWT_KEY: &str = "a key of at least thirty-two bytes";
@@ -64,14 +64,40 @@ struct Task {
 }
 
 /// How a system is set up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct SystemBuilder {
     order_ttl: Duration,
     gateway_timeout: Duration,
+    users: Option<String>,
 }
 
+/// The password of every user of a system that has users.
+const PASSWORD: &str = "of-a-test";
+
 impl SystemBuilder {
+    /// The server lets in users only, by this configuration: each service under its own name, and the test as `sgt`. Their
+    /// passwords are variables of the configuration. Default: whoever comes.
+    pub fn users(mut self, config: &str) -> Self {
+        let services = [TICKETS_SERVICE, ORDERS_SERVICE, PAYMENTS_SERVICE];
+        let users = services.map(|service| {
+            let variable = service.as_str().to_uppercase().replace('-', "_");
+            format!("{variable}_PASSWORD: {PASSWORD}\n")
+        });
+        let users = users.concat();
+        self.users = Some(format!("{users}SGT_PASSWORD: {PASSWORD}\n{config}"));
+        self
+    }
+
+    /// How somebody connects.
+    fn config(&self, name: &str, url: &str) -> ClientConfig {
+        let config = ClientConfig::new(name).url(url);
+        match self.users {
+            Some(_) => config.user(name, PASSWORD),
+            None => config,
+        }
+    }
+
     /// How long an order waits for its payment. Default: a quarter of an hour.
     pub fn order_ttl(mut self, ttl: Duration) -> Self {
         self.order_ttl = ttl;
@@ -116,9 +142,10 @@ impl SystemBuilder {
             .prefix("sgtickets-it-")
             .tempdir()
             .unwrap();
-        let server = Server::start("").await;
-        let client = ClientConfig::new("integration-tests").url(server.url());
-        let client = build_client(&client).await.unwrap();
+        let server = Server::start(self.users.as_deref().unwrap_or_default()).await;
+        let client = build_client(&self.config("sgt", server.url()))
+            .await
+            .unwrap();
         let ledger = format!("sqlite://{}", file(folder.path(), books::BANK));
         let ledger = SandboxLedger::open(&ledger).await.unwrap();
         System {
@@ -145,6 +172,7 @@ impl System {
         SystemBuilder {
             order_ttl: Duration::from_mins(15),
             gateway_timeout: Duration::from_secs(30),
+            users: None,
         }
     }
 
@@ -188,6 +216,27 @@ impl System {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// The test's own connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A connection to the server of a system with users.
+    pub async fn wire(&self, user: &str) -> Wire {
+        Wire::of(&self.server, user, PASSWORD).await
+    }
+
+    /// What a program needs in its environment to connect as a user of a system with users.
+    #[must_use]
+    pub fn environment(&self, user: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("NATS_URL", self.nats_url().to_owned()),
+            ("NATS_USER", user.to_owned()),
+            ("NATS_PASSWORD", PASSWORD.to_owned()),
+        ]
     }
 
     /// Where the NATS server is.
@@ -306,7 +355,7 @@ impl System {
         ServiceConfig {
             http_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database_url: self.database_url(service),
-            nats: ClientConfig::new(service.as_str()).url(self.server.url()),
+            nats: self.settings.config(service.as_str(), self.server.url()),
             jwt_key: jwt_key(),
             provisioning: Provisioning::BindOnly,
         }
@@ -479,7 +528,9 @@ impl System {
         }
     }
 
-    fn database_url(&self, service: QueueGroup) -> String {
+    /// Where a service has its data.
+    #[must_use]
+    pub fn database_url(&self, service: QueueGroup) -> String {
         let name = match service {
             TICKETS_SERVICE => books::TICKETS,
             ORDERS_SERVICE => books::ORDERS,
