@@ -7,7 +7,7 @@ use common::{Permissions, QueueGroup, SubjectSet as _, Subjects};
 use xtask::NATS_CONF;
 
 /// The name of the operator's own user, and of its client.
-const OPERATOR: &str = "sgt";
+pub(crate) const OPERATOR: &str = "sgt";
 
 /// Print what a service's NATS user must be allowed, and no more, as configuration of nats-server.
 ///
@@ -88,6 +88,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     io::stdout().lock().write_all(config.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As [`whole`], with the same password for everybody.
+pub(crate) fn with_password(password: &str) -> String {
+    let variables = User::all()
+        .into_iter()
+        .map(|user| format!("{}: \"{password}\"\n", user.password()));
+    variables.collect::<String>() + &whole()
 }
 
 /// A configuration with which a server can be started.

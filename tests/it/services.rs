@@ -3,6 +3,7 @@
 mod bad_messages;
 mod bad_requests;
 mod configuration;
+mod dropping;
 mod duplicates;
 mod interleavings;
 mod life;
