@@ -71,7 +71,8 @@ impl Permissions {
                 "STREAM.INFO.{}",
                 "STREAM.MSG.GET.{}",
                 "STREAM.UPDATE.{}",
-                // Ordered consumers have names of chance.
+                // Who reads a stream lets the server name a consumer, or names one by chance.
+                "CONSUMER.CREATE.{}",
                 "CONSUMER.CREATE.{}.>",
                 "CONSUMER.DELETE.{}.*",
                 "CONSUMER.INFO.{}.*",
