@@ -8,6 +8,7 @@ mod groups;
 mod holding;
 mod outages;
 mod publishing;
+mod redriving;
 mod relaying;
 mod settling;
 mod topology;

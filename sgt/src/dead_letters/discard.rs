@@ -86,7 +86,7 @@ pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Resu
     } else {
         writeln!(
             stdout,
-            "nothing is dropped without --yes ({failed} letters)"
+            "{failed} would be dropped; nothing is without --yes"
         )?;
     }
     Ok(if failed > 0 || !missing.is_empty() {

@@ -35,7 +35,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Container {
     pub(super) async fn start(config: String, files: Vec<File>) -> Self {
-        let config = naming_files(&format!("{NATS_CONF}{config}"), "/files");
+        let config = naming_files(&format!("{NATS_CONF}{config}"), "");
         let image = env::var("TEST_NATS_IMAGE").unwrap_or_else(|_| PUBLIC_IMAGE.to_owned());
         let mut tries = 0;
         let (container, port) = loop {
@@ -162,7 +162,7 @@ fn request(
         .with_mapped_port(port, 4222.tcp())
         .with_startup_timeout(READY_WITHIN);
     files.iter().fold(request, |request, (name, content)| {
-        request.with_copy_to(format!("/files/{name}"), content.as_bytes().to_vec())
+        request.with_copy_to(format!("/{name}"), content.as_bytes().to_vec())
     })
 }
 
