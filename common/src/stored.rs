@@ -28,7 +28,7 @@ pub(crate) struct RawMessage {
 }
 
 impl RawMessage {
-    /// A message of a stream. `None`: it is not there any more, or the stream is not.
+    /// A message of a stream. `None`: it is not there any more.
     pub(crate) async fn read(
         client: &Client,
         stream: &str,
