@@ -162,7 +162,7 @@ async fn change_whose_predecessor_the_server_gave_up_waits_for_its_redrive() {
     .await;
 
     // Guard: `given_up` in `predecessor_can_come`, once the server's floor has passed it.
-    assert_eq!(until_letters(&nats, 1).await, [letter.clone()]);
+    assert_eq!(until_letters(&nats, 1).await[0], letter);
     assert_eq!(ledger.held().await, 1);
     mended.store(true, Ordering::SeqCst);
     let dead_letters = DeadLetters::new(nats.client());
