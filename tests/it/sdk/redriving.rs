@@ -208,8 +208,12 @@ async fn dead_version_that_is_sent_again_is_followed_by_what_was_held_behind_it(
     nats.publish(&deposit(4, 5)).await;
     let letter = until_letters(&nats, 1).await.remove(0);
     nats.until_caught_up(ACCOUNTS, BANK).await;
+    until("two are held", async || match ledger.held().await {
+        2 => Ok(()),
+        held => Err(held),
+    })
+    .await;
     assert_eq!(ledger.entries(ACCOUNT).await, [70]);
-    assert_eq!(ledger.held().await, 2);
 
     let dead_letters = DeadLetters::new(nats.client());
     let redrive = dead_letters.prepare(&letter).await.unwrap();
