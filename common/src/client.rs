@@ -17,6 +17,7 @@ mod credentials;
 mod election;
 mod signals;
 
+pub(crate) use config::inbox_prefix;
 pub use config::{ClientConfig, ConfigError};
 pub(crate) use election::DUPLICATE_IN_PROCESS;
 use election::Silence;

@@ -7,54 +7,34 @@ use jiff::Timestamp;
 
 use crate::client::Client;
 use crate::cloud_events as ce;
+use crate::dead_letters::Kind;
 use crate::headers::Headers;
 use crate::metadata::{Position, said};
 use crate::publisher::{PublishError, store};
 use crate::structured;
 use crate::topology::DEAD_LETTERS;
 
-const REASON: HeaderName = HeaderName::from_static("dead-letter-reason");
-const KIND: HeaderName = HeaderName::from_static("dead-letter-kind");
-const ATTEMPTS: HeaderName = HeaderName::from_static("dead-letter-attempts");
-const GROUP: HeaderName = HeaderName::from_static("dead-letter-queue-group");
-const STREAM: HeaderName = HeaderName::from_static("dead-letter-stream");
-const SEQUENCE: HeaderName = HeaderName::from_static("dead-letter-sequence");
-const STORED_AT: HeaderName = HeaderName::from_static("dead-letter-stored-at");
-const DIED_AT: HeaderName = HeaderName::from_static("dead-letter-at");
-const BODY: HeaderName = HeaderName::from_static("dead-letter-body");
+pub(crate) const REASON: HeaderName = HeaderName::from_static("dead-letter-reason");
+pub(crate) const KIND: HeaderName = HeaderName::from_static("dead-letter-kind");
+pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("dead-letter-attempts");
+pub(crate) const GROUP: HeaderName = HeaderName::from_static("dead-letter-queue-group");
+pub(crate) const STREAM: HeaderName = HeaderName::from_static("dead-letter-stream");
+pub(crate) const SEQUENCE: HeaderName = HeaderName::from_static("dead-letter-sequence");
+pub(crate) const STORED_AT: HeaderName = HeaderName::from_static("dead-letter-stored-at");
+pub(crate) const DIED_AT: HeaderName = HeaderName::from_static("dead-letter-at");
+pub(crate) const BODY: HeaderName = HeaderName::from_static("dead-letter-body");
+/// On a copy, and on the letter of a copy that died again: how often the event was sent again.
+pub(crate) const REDRIVES: HeaderName = HeaderName::from_static("dead-letter-redrives");
+
+/// Values of [`BODY`]: the payload is headers and payload of the original, encoded.
+pub(crate) const RAW_MESSAGE: &str = "raw-message";
+/// The payload is in the original's stream.
+pub(crate) const IN_STREAM: &str = "in-stream";
+/// Payload and headers are in the original's stream.
+pub(crate) const ALL_IN_STREAM: &str = "all-in-stream";
 
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;
-
-/// Why a message is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The handler said that it never will succeed.
-    Rejected,
-    /// Every attempt failed.
-    Exhausted,
-    /// It is no event of its channel.
-    Undecodable,
-    /// No replica knew the channel or the form for an hour.
-    Unknown,
-    /// Its predecessor can never come.
-    PredecessorMissing,
-    /// Its headers kill whoever receives it.
-    Poison,
-}
-
-impl Kind {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Exhausted => "attempts-exhausted",
-            Self::Undecodable => "undecodable",
-            Self::Unknown => "unknown",
-            Self::PredecessorMissing => "predecessor-missing",
-            Self::Poison => "poison",
-        }
-    }
-}
 
 /// A dead message, and what is known of its death.
 #[derive(Debug)]
@@ -73,6 +53,11 @@ pub(crate) struct DeadLetter<'m> {
 /// Where the dead letters of a group are, for one key of a channel.
 pub(crate) fn subject(group: &str, channel: &str, key: &str) -> String {
     format!("dead-letter.{group}.{channel}.{key}")
+}
+
+/// How often an event with these headers was sent again. `None`: it never was.
+pub(crate) fn redrives(headers: &Headers) -> Option<u32> {
+    headers.known(&REDRIVES)?.parse().ok()
 }
 
 /// How much of the original a dead letter holds. The original stays in its stream, and the record says where.
@@ -128,10 +113,10 @@ impl DeadLetter<'_> {
         };
         let mut headers = self.record(original);
         match holds {
-            Holds::All if self.kind == Kind::Poison => headers.set(BODY, "raw-message"),
+            Holds::All if self.kind == Kind::Poison => headers.set(BODY, RAW_MESSAGE),
             Holds::All => (),
-            Holds::Headers => headers.set(BODY, "in-stream"),
-            Holds::Nothing => headers.set(BODY, "all-in-stream"),
+            Holds::Headers => headers.set(BODY, IN_STREAM),
+            Holds::Nothing => headers.set(BODY, ALL_IN_STREAM),
         }
         let payload = match holds {
             Holds::All => self.payload.clone(),
@@ -167,6 +152,9 @@ impl DeadLetter<'_> {
         headers.set(SEQUENCE, sequence.to_string());
         headers.set(STORED_AT, stored_at.to_string());
         headers.set(DIED_AT, Timestamp::now().to_string());
+        if let Some(redrives) = redrives(self.headers) {
+            headers.set(REDRIVES, redrives.to_string());
+        }
         // With the time, for a re-created stream counts from 1 again.
         headers.set(
             ce::MSG_ID,

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::cloud_events as ce;
-use crate::dead_letter::{DeadLetter, Kind};
+use crate::dead_letter::DeadLetter;
+use crate::dead_letters::Kind;
 use crate::event::Event;
 use crate::headers::Headers;
 use crate::message::Incoming;

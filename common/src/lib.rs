@@ -7,8 +7,10 @@
 //! | say what an event is | [`Event`], and [`events`] for ours |
 //! | connect | [`build_client`], [`ClientConfig`] |
 //! | create streams and consumers, or compare them | [`Topology`] |
+//! | let each service do what it must, and no more | [`Permissions`] |
 //! | publish | [`Publisher`], [`JetStreamPublisher`]; with a database, `Tx::publish` and `Relay` |
 //! | listen | [`Listener`], [`Runner`]; with a database, `TransactionalListener` and `InTransaction` |
+//! | see to what could not be handled | [`dead_letters`] |
 //! | read rows as one's own types | `columns` (features `sqlite`, `postgres`) |
 //! | test without a server | `testing` (feature `testing`) |
 //!
@@ -55,6 +57,7 @@ mod client;
 mod cloud_events;
 mod contract;
 mod dead_letter;
+pub mod dead_letters;
 mod error;
 mod event;
 pub mod events;
@@ -72,11 +75,13 @@ mod listener;
 mod message;
 mod metadata;
 mod name;
+mod permissions;
 mod publisher;
 mod retry;
 mod runner;
 #[cfg(feature = "sql")]
 mod sql;
+mod stored;
 mod structured;
 mod subject_set;
 mod subjects;
@@ -95,6 +100,7 @@ pub use health::{Health, Severity, Trouble};
 pub use listener::{Delivery, Listener, Settled};
 pub use metadata::Metadata;
 pub use name::{InvalidKey, Key, QueueGroup, Schedules, StreamName};
+pub use permissions::Permissions;
 pub use publisher::{JetStreamPublisher, PublishError, Publisher, Stored};
 pub use retry::RetryPolicy;
 pub use runner::{RunError, Runner};

@@ -72,6 +72,13 @@ impl StreamName {
     pub const fn schedules(self) -> Schedules {
         self.schedules
     }
+
+    pub(crate) fn takes_schedules(self) -> bool {
+        match self.schedules {
+            Schedules::Accepted => true,
+            Schedules::Refused => false,
+        }
+    }
 }
 
 impl fmt::Display for StreamName {

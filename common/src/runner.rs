@@ -33,8 +33,10 @@ use attempts::Attempts;
 use consumer::Consumer;
 use outage::Outages;
 use poison::Searched;
+pub(crate) use poison::takes;
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use received::{Received, read_subject};
+pub(crate) use received::Received;
+pub(crate) use received::read_subject;
 use worker::{Erased, Handler, Worker};
 
 /// The part of the process's health that is not well until the server is known to be as declared.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::client::{ApiError, Client};
 use crate::event::Event;
-use crate::name::{QueueGroup, Schedules, StreamName};
+use crate::name::{QueueGroup, StreamName};
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 
 mod config;
@@ -14,7 +14,7 @@ mod provision;
 
 pub use provision::Change;
 use provision::Pruning;
-pub(crate) use provision::{ConsumerInfo, StreamInfo, StreamState};
+pub(crate) use provision::{ConsumerInfo, STREAM_NOT_FOUND, StreamInfo, StreamState};
 
 /// How long a stream keeps an event: 30 days.
 pub(crate) const MAX_AGE: Duration = Duration::from_hours(30 * 24);
@@ -27,6 +27,12 @@ pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// The stream of the dead letters of every queue group.
 pub(crate) const DEAD_LETTERS: &str = "DEAD_LETTERS";
 
+/// Where the server says that it gives up a message of a group: it was delivered as often as the server allows.
+/// A message without an answer, said once, so that whoever is to hear of it must have a stream for it.
+pub(crate) fn given_up(stream: &str, group: &str) -> String {
+    format!("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{stream}.{group}")
+}
+
 /// What the server must have for lists of subjects: their streams, a durable consumer for each
 /// queue group on each stream that it reads, and the stream of dead letters.
 #[derive(Debug, Clone, Default)]
@@ -37,18 +43,18 @@ pub struct Topology {
 
 /// A stream, as the lists declare it.
 #[derive(Debug, Clone)]
-struct StreamPlan {
-    name: StreamName,
+pub(crate) struct StreamPlan {
+    pub(crate) name: StreamName,
     channels: Vec<&'static str>,
     producers: Vec<QueueGroup>,
 }
 
 /// A durable consumer, as the lists declare it.
 #[derive(Debug, Clone)]
-struct ConsumerPlan {
-    stream: StreamName,
-    group: QueueGroup,
-    channels: Vec<&'static str>,
+pub(crate) struct ConsumerPlan {
+    pub(crate) stream: StreamName,
+    pub(crate) group: QueueGroup,
+    pub(crate) channels: Vec<&'static str>,
 }
 
 /// Whether a process may create what is missing.
@@ -107,6 +113,14 @@ impl Topology {
                 .collect(),
             consumers,
         }
+    }
+
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &StreamPlan> {
+        self.streams.values()
+    }
+
+    pub(crate) fn consumers(&self) -> impl Iterator<Item = &ConsumerPlan> {
+        self.consumers.values()
     }
 
     /// Adds what another needs. Both may have channels of one stream.
@@ -203,15 +217,6 @@ fn add_all<T: PartialEq>(all: &mut Vec<T>, some: impl IntoIterator<Item = T>) {
     for one in some {
         if !all.contains(&one) {
             all.push(one);
-        }
-    }
-}
-
-impl StreamPlan {
-    fn takes_schedules(&self) -> bool {
-        match self.name.schedules() {
-            Schedules::Accepted => true,
-            Schedules::Refused => false,
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn asyncapi<S: SubjectSet>(schemas: &Documents) -> Documents {
         "operations": operations,
         "components": { "messages": messages },
         "x-comment": COMMENT,
-        "x-nats-jetstream": jetstream::dead_letters(),
+        "x-nats-jetstream": jetstream::dead_letters(&topology),
     });
     Documents::from([(ASYNCAPI.to_owned(), json::to_text(&document))])
 }

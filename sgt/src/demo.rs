@@ -71,6 +71,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     replicas: NonZeroU8,
 
+    /// Let each service connect as a user of its own, which may do what `sgt permissions` prints and no more
+    #[arg(long)]
+    least_privilege: bool,
+
     /// Leave the system up after the sale, with lines to paste for curl, until Ctrl-C
     #[arg(long)]
     keep: bool,
@@ -121,6 +125,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         jwt_key: JwtKey::new(&format!("{}{}", Uuid::now_v7(), Uuid::now_v7()))?,
         ttl: args.ttl(),
         replicas: args.replicas,
+        password: args.least_privilege.then(|| Uuid::now_v7().to_string()),
     };
     match run_in_folder(args, &setup)? {
         Ending::Sound => Ok(ExitCode::SUCCESS),

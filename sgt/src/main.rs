@@ -1,7 +1,10 @@
 //! `sgt`: the demo of the ticketing system, and its operator's tools.
 
+mod connection;
+mod dead_letters;
 mod demo;
 mod market;
+mod permissions;
 mod provision;
 mod soak;
 mod token;
@@ -12,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Runs the ticketing system as a demo, and prepares what its services need.
+/// Runs the ticketing system as a demo, prepares what its services need, and sees to what they could not handle.
 #[derive(Debug, Parser)]
 #[command(name = "sgt", version)]
 struct Cli {
@@ -22,7 +25,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    DeadLetters(dead_letters::Args),
     Demo(demo::Args),
+    Permissions(permissions::Args),
     Provision(provision::Args),
     Soak(soak::Args),
     Token(token::Args),
@@ -31,7 +36,9 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse_from(without_separator(env::args_os()));
     let outcome = match &cli.command {
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Permissions(args) => permissions::run(args),
         Command::Provision(args) => provision::run(args),
         Command::Soak(args) => soak::run(args),
         Command::Token(args) => token::run(args),
@@ -93,6 +100,16 @@ mod tests {
             "sgt soak --minutes 0",
             "sgt soak --json --brief",
             "sgt token",
+            "sgt permissions",
+            "sgt permissions nobody",
+            "sgt permissions tickets-service --all",
+            "sgt dead-letters redrive",
+            "sgt dead-letters redrive 1 --all",
+            "sgt dead-letters redrive 1 --group a",
+            "sgt dead-letters redrive --all --rate 0",
+            "sgt dead-letters list --kind gone",
+            "sgt dead-letters drop",
+            "sgt dead-letters drop 1 --as-version 2",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

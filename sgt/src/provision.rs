@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use common::http::{NATS_VARIABLES, parse_replicas};
-use common::{ClientConfig, Subjects, Topology, build_client};
+use common::{Subjects, Topology};
+
+use crate::connection::Connection;
 
 /// Create the streams and the durable consumers that the services need.
 ///
@@ -13,9 +15,8 @@ use common::{ClientConfig, Subjects, Topology, build_client};
 #[derive(Debug, clap::Args)]
 #[command(after_help = NATS_VARIABLES)]
 pub(crate) struct Args {
-    /// NATS servers, one or several, separated by commas [default: `nats://127.0.0.1:4222`]
-    #[arg(long, env, value_name = "URL", hide_env_values = true)]
-    nats_url: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
 
     /// How many servers store each stream: 1 or 3
     #[arg(long, env, value_name = "NUMBER", default_value = "1", value_parser = parse_replicas)]
@@ -29,11 +30,7 @@ pub(crate) struct Args {
 
 #[tokio::main]
 pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut config = ClientConfig::from_env("sgt")?;
-    if let Some(url) = args.nats_url.as_deref().filter(|url| !url.is_empty()) {
-        config = config.url(url);
-    }
-    let client = build_client(&config).await.context("NATS cannot be used")?;
+    let client = args.connection.open().await?;
     let topology = Topology::of::<Subjects>();
     let changes = if args.prune {
         topology.provision_and_prune(&client, args.replicas).await

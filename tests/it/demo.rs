@@ -235,6 +235,20 @@ fn next_demo_removes_what_a_killed_one_left() {
     assert!(folder.is_empty(), "{:?}", folder.runs());
 }
 
+#[test]
+fn demo_passes_where_everybody_may_do_no_more_than_they_must() {
+    let folder = Folder::new();
+    let demo = Demo::start(
+        &folder,
+        &["--tickets", "20", "--least-privilege"],
+        Shell::There,
+    );
+
+    let ended = demo.end();
+
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
 #[tokio::test]
 async fn demo_with_a_broken_invariant_fails_and_leaves_its_databases() {
     let folder = Folder::new();

@@ -8,5 +8,6 @@
 mod demo;
 mod documents;
 mod foreign;
+mod program;
 mod sdk;
 mod services;

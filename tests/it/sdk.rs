@@ -4,11 +4,14 @@
 mod bad_wire;
 mod cloud_events;
 mod cluster;
+mod connecting;
+mod dead_letters;
 mod forms;
 mod groups;
 mod holding;
 mod outages;
 mod publishing;
+mod redriving;
 mod relaying;
 mod settling;
 mod topology;

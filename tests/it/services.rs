@@ -3,11 +3,13 @@
 mod bad_messages;
 mod bad_requests;
 mod configuration;
+mod dropping;
 mod duplicates;
 mod interleavings;
 mod life;
 mod money;
 mod outages;
+mod permissions;
 mod replicas;
 
 use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, TICKETS_SERVICE};

@@ -7,8 +7,10 @@
 )]
 
 mod cable;
+mod certificates;
 mod cluster;
 pub mod foreign;
+mod jwt;
 mod ledger;
 mod load;
 mod nats;
@@ -22,7 +24,9 @@ mod until;
 mod wire;
 
 pub use cable::Cable;
+pub use certificates::Certificates;
 pub use cluster::Cluster;
+pub use jwt::Operator;
 pub use ledger::{Entry, EveryVersion, Ledger, Lock, NewestOnly, Reads, Teller};
 pub use load::{Load, Pulse};
 pub use nats::{ConsumerState, Letter, Message, TestNats, server_of};

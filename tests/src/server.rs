@@ -50,10 +50,19 @@ impl Server {
     ///
     /// If there is no server or no engine for containers, or it does not start.
     pub async fn start(config: &str) -> Self {
-        let config = config.to_owned();
+        Self::start_with(config, &[]).await
+    }
+
+    /// As [`start`](Self::start), with files beside it. The configuration names each as `FILES/<name>`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(config: &str, files: &[File]) -> Self {
+        let (config, files) = (config.to_owned(), files.to_vec());
         let machine = match Mode::current() {
-            Mode::Container => Machine::Container(Container::start(config).await),
-            Mode::Process => Machine::Process(Process::start(config).await),
+            Mode::Container => Machine::Container(Container::start(config, files).await),
+            Mode::Process => Machine::Process(Process::start(config, files).await),
         };
         let url = match &machine {
             Machine::Process(process) => process.url().await,
@@ -149,6 +158,14 @@ impl Server {
             Machine::Container(container) => Some(container.id()),
         }
     }
+}
+
+/// A file that a server is given: its name and its content.
+type File = (&'static str, String);
+
+/// The configuration, where the files that it names are in this folder.
+fn naming_files(config: &str, folder: &str) -> String {
+    config.replace("FILES/", &format!("{folder}/"))
 }
 
 /// How long a server may take to stop in order.

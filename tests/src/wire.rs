@@ -38,6 +38,30 @@ impl Wire {
         wire
     }
 
+    /// A connection of this user.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not let it in.
+    pub async fn of(server: &crate::Server, user: &str, password: &str) -> Self {
+        Self::connect(server.url(), Some((user, password))).await
+    }
+
+    /// Says something to the server, as `SUB a 1`, and yields what it has against it. `None`: nothing.
+    pub async fn refusal(&mut self, words: &str) -> Option<String> {
+        self.send(format!("{words}\r\nPING\r\n").as_bytes()).await;
+        let mut refusal = None;
+        loop {
+            let line = self.line().await;
+            if line == "PONG" {
+                return refusal;
+            }
+            if line.starts_with("-ERR") {
+                refusal = Some(line);
+            }
+        }
+    }
+
     /// Publishes a message with this block of headers, all that is between `NATS/1.0` and the empty line, and yields
     /// its place in the stream.
     ///

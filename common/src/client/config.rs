@@ -218,25 +218,24 @@ impl ClientConfig {
         }
         Ok(options
             .name(&self.name)
-            .custom_inbox_prefix(format!("_INBOX_{}", self.inbox()))
+            .custom_inbox_prefix(inbox_prefix(&self.name))
             // A dead link is found after two missed answers: within 45 s.
             .ping_interval(Duration::from_secs(15))
             .connection_timeout(Duration::from_secs(5)))
     }
+}
 
-    /// The name as one token of a subject.
-    fn inbox(&self) -> String {
-        self.name
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || c == '_' {
-                    c
-                } else {
-                    '-'
-                }
-            })
-            .collect()
-    }
+/// Where a client of this name hears answers: the name as part of one token of a subject.
+pub(crate) fn inbox_prefix(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
+    format!("_INBOX_{name}")
 }
 
 impl fmt::Debug for ClientConfig {
@@ -430,6 +429,6 @@ mod tests {
 
     #[test]
     fn name_is_one_token_of_the_inbox() {
-        assert_eq!(ClientConfig::new("a b.c*>").inbox(), "a-b-c--");
+        assert_eq!(inbox_prefix("a b.c*>"), "_INBOX_a-b-c--");
     }
 }

@@ -2,13 +2,16 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::{Event, ServerError};
+use async_nats::{ClientError, Event, ServerError};
 use tokio::sync::watch;
 
 use crate::health::{Health, Severity};
 
 /// How many violations are remembered: more than the requests that can wait for one.
 const REMEMBERED: usize = 1024;
+
+const REFUSED: &str =
+    "server refuses the credentials; trying them again, and new ones once they are there";
 
 /// What the connection says beside its answers. The client's callback only notes; others wait.
 pub(crate) struct Signals {
@@ -55,10 +58,13 @@ impl Signals {
             }
             Event::ServerError(ServerError::Other(text)) => self.note_server_error(text),
             Event::ServerError(ServerError::AuthorizationViolation) => {
-                health.report("nats", Severity::NotReady, "server refuses the credentials");
+                health.report("nats", Severity::NotReady, REFUSED);
             }
             Event::ClientError(err) => {
                 tracing::warn!(error = %err, "connection trouble");
+                if let Some(message) = refused(err) {
+                    health.report("nats", Severity::NotReady, message);
+                }
             }
             Event::LameDuckMode
             | Event::Draining
@@ -138,6 +144,17 @@ impl Signals {
             .iter()
             .filter(|at| at.elapsed() < span)
             .count()
+    }
+}
+
+/// What keeps the client from reconnecting, if it is who we say we are: it has words for that, and no code.
+fn refused(err: &ClientError) -> Option<&'static str> {
+    match err {
+        ClientError::Other(words) if words == "authorization violation" => Some(REFUSED),
+        ClientError::Other(words) if words == "failed signing nonce" => {
+            Some("credentials cannot be read; trying again")
+        }
+        ClientError::Other(_) | ClientError::MaxReconnects | ClientError::ServerNotInPool => None,
     }
 }
 

@@ -7,16 +7,17 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::poison::NO_MESSAGE;
 use super::worker::{Judgement, USED_UP, Worker, counted, spaced};
-use crate::dead_letter::{self, DeadLetter, Kind};
+use crate::dead_letter::{self, DeadLetter};
+use crate::dead_letters::Kind;
 use crate::error::Chain;
 use crate::event::Carries;
 use crate::listener::Handled;
 use crate::message::Incoming;
 use crate::name::Key;
 use crate::sql::{GroupLedger, HeldEvent};
-use crate::topology::{ConsumerInfo, DEAD_LETTERS, MAX_AGE, StreamInfo};
+use crate::stored::RawMessage;
+use crate::topology::{ConsumerInfo, DEAD_LETTERS, MAX_AGE, StreamInfo, given_up};
 
 use super::attempts::Attempts;
 
@@ -263,26 +264,31 @@ impl Worker {
             format!("*.{}", held.key),
             format!("redrive.{}.*.{}", self.group, held.key),
         ] {
-            let next = json!({ "seq": floor + 1, "next_by_subj": subject });
-            let get = format!("STREAM.MSG.GET.{}", self.stream);
-            let answer: Result<serde_json::Value, _> = self.client.api(&get, &next).await;
-            match answer {
-                Ok(_) => return Ok(true),
-                Err(err) if err.code() == Some(NO_MESSAGE) => (),
-                Err(err) => return Err(api(err)),
+            let stream = self.stream.as_str();
+            let next = RawMessage::next(&self.client, stream, floor + 1, &subject);
+            if next.await.map_err(api)?.is_some() {
+                return Ok(true);
             }
         }
-        let letters = dead_letter::subject(self.group.as_str(), "*", held.key.as_str());
-        let stream: serde_json::Value = self
-            .client
-            .api(
-                &format!("STREAM.INFO.{DEAD_LETTERS}"),
-                &json!({ "subjects_filter": letters }),
-            )
-            .await
-            .map_err(api)?;
-        let subjects = stream.pointer("/state/subjects");
-        Ok(subjects.is_some_and(|subjects| !subjects.is_null()))
+        // What the server gave up on is not looked into: whatever its key, somebody has to see to it first.
+        for letters in [
+            dead_letter::subject(self.group.as_str(), "*", held.key.as_str()),
+            given_up(self.stream.as_str(), self.group.as_str()),
+        ] {
+            let stream: serde_json::Value = self
+                .client
+                .api(
+                    &format!("STREAM.INFO.{DEAD_LETTERS}"),
+                    &json!({ "subjects_filter": letters }),
+                )
+                .await
+                .map_err(api)?;
+            let subjects = stream.pointer("/state/subjects");
+            if subjects.is_some_and(|subjects| !subjects.is_null()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The predecessor never comes: a whole state is a new start, a change alone is dead.

@@ -5,50 +5,29 @@
 //! dead letters with their headers in the body, so that they cannot kill the next reader.
 
 use std::ops::RangeInclusive;
-use std::str;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{HeaderName, HeaderValue, StatusCode, Subject};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use async_nats::Subject;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::received::read_subject;
 use super::worker::Worker;
-use crate::dead_letter::{DeadLetter, Kind};
+use crate::dead_letter::DeadLetter;
+use crate::dead_letters::Kind;
 use crate::error::Chain;
 use crate::headers::Headers;
 use crate::metadata::Position;
+use crate::stored::RawMessage;
 use crate::topology::ConsumerInfo;
-
-/// There is no message of this number: it was removed, or never was.
-pub(super) const NO_MESSAGE: u64 = 10037;
 
 /// How many messages are read at once.
 const READ_AT_ONCE: usize = 64;
 /// When a search is repeated that could not store what it found, at the latest.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// A stored message, as the API shows it: headers and payload in base 64.
-#[derive(Deserialize)]
-struct Raw {
-    message: RawMessage,
-}
-
-#[derive(Deserialize)]
-struct RawMessage {
-    subject: String,
-    time: jiff::Timestamp,
-    #[serde(default)]
-    hdrs: String,
-    #[serde(default)]
-    data: String,
-}
 
 /// How far a consumer's messages were looked through, so that none is read twice.
 #[derive(Debug, Default)]
@@ -93,13 +72,13 @@ pub(super) async fn remove(worker: &Worker, info: &ConsumerInfo) -> Result<(), S
         tracing::info!(stream = %worker.stream, ?rest, "looking for what kills the connection");
         let mut messages = stream::iter(rest)
             .map(async |sequence| {
-                let message = read(worker, sequence).await;
-                message.map(|message| Some((sequence, message?)))
+                let read = RawMessage::read(&worker.client, worker.stream.as_str(), sequence);
+                read.await.map_err(|err| Chain(&err).to_string())
             })
             .buffered(READ_AT_ONCE);
         while let Some(read) = messages.next().await {
-            if let Some((sequence, message)) = read? {
-                remove_if_it_kills(worker, info, sequence, &message).await?;
+            if let Some(message) = read? {
+                remove_if_it_kills(worker, info, &message).await?;
             }
         }
     }
@@ -107,24 +86,9 @@ pub(super) async fn remove(worker: &Worker, info: &ConsumerInfo) -> Result<(), S
     Ok(())
 }
 
-/// A message of the stream. `None`: it is not there any more.
-async fn read(worker: &Worker, sequence: u64) -> Result<Option<RawMessage>, String> {
-    let subject = format!("STREAM.MSG.GET.{}", worker.stream);
-    let answer: Result<Raw, _> = worker
-        .client
-        .api(&subject, &json!({ "seq": sequence }))
-        .await;
-    match answer {
-        Ok(raw) => Ok(Some(raw.message)),
-        Err(err) if err.code() == Some(NO_MESSAGE) => Ok(None),
-        Err(err) => Err(Chain(&err).to_string()),
-    }
-}
-
 async fn remove_if_it_kills(
     worker: &Worker,
     info: &ConsumerInfo,
-    sequence: u64,
     message: &RawMessage,
 ) -> Result<(), String> {
     let Some((channel, key)) = read_subject(&message.subject) else {
@@ -134,21 +98,17 @@ async fn remove_if_it_kills(
         .filters()
         .iter()
         .any(|filter| takes(filter, &message.subject));
-    if !ours || is_readable(&message.hdrs) || bury(worker, sequence, message, channel, key).await {
+    if !ours || message.headers().is_some() || bury(worker, message, channel, key).await {
         return Ok(());
     }
+    let sequence = message.sequence;
     Err(format!(
         "message {sequence} kills the connection and could not be taken out"
     ))
 }
 
-async fn bury(
-    worker: &Worker,
-    sequence: u64,
-    message: &RawMessage,
-    channel: &str,
-    key: &str,
-) -> bool {
+async fn bury(worker: &Worker, message: &RawMessage, channel: &str, key: &str) -> bool {
+    let sequence = message.sequence;
     let position = Position {
         stream: worker.stream.as_str().to_owned(),
         sequence,
@@ -182,7 +142,7 @@ async fn bury(
 }
 
 /// Whether a filter of the form `a.b.*` takes the subject.
-fn takes(filter: &str, subject: &str) -> bool {
+pub(crate) fn takes(filter: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     filter.split('.').all(|wanted| {
         tokens
@@ -191,80 +151,9 @@ fn takes(filter: &str, subject: &str) -> bool {
     }) && tokens.next().is_none()
 }
 
-/// Whether the client can read a block of headers, which is in base 64. It reads line by line, whatever ends
-/// a line, joins lines that begin with a space to the one before, and trims.
-fn is_readable(base64: &str) -> bool {
-    let Ok(block) = BASE64_STANDARD.decode(base64) else {
-        return false;
-    };
-    if block.is_empty() {
-        return true;
-    }
-    let Ok(block) = str::from_utf8(&block) else {
-        return false;
-    };
-    let mut lines = block.lines().peekable();
-    let version = lines.next().and_then(|line| line.strip_prefix("NATS/1.0"));
-    // What follows the version is a status, and words about it.
-    let Some(status) = version.map(str::trim) else {
-        return false;
-    };
-    let number = status.split_once(' ').map_or(status, |(number, _)| number);
-    if !number.is_empty() && number.parse::<StatusCode>().is_err() {
-        return false;
-    }
-    while let Some(line) = lines.next() {
-        if line.is_empty() {
-            continue;
-        }
-        let Some((name, value)) = line.split_once(':') else {
-            return false;
-        };
-        let mut value = value.to_owned();
-        while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
-            value.push_str(more);
-        }
-        if name.parse::<HeaderName>().is_err() || value.trim().parse::<HeaderValue>().is_err() {
-            return false;
-        }
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(base64: &str, readable: bool) {
-        assert_eq!(
-            is_readable(base64),
-            readable,
-            "{:?}",
-            BASE64_STANDARD.decode(base64)
-        );
-    }
-
-    #[test]
-    fn headers_that_kill_are_told_from_those_that_do_not() {
-        check("", true);
-        // NATS/1.0\r\na: b\r\n\r\n
-        check("TkFUUy8xLjANCmE6IGINCg0K", true);
-        // NATS/1.0\r\na: b\nc: d\r\n\r\n
-        check("TkFUUy8xLjANCmE6IGIKYzogZA0KDQo=", true);
-        // NATS/1.0\r\na: b\r\n c\r\n\r\n
-        check("TkFUUy8xLjANCmE6IGINCiBjDQoNCg==", true);
-        // NATS/1.0 503\r\n\r\n
-        check("TkFUUy8xLjAgNTAzDQoNCg==", true);
-        // NATS/1.0 x\r\n\r\n
-        check("TkFUUy8xLjAgeA0KDQo=", false);
-        // NATS/1.0\r\na: b\rc\r\n\r\n
-        check("TkFUUy8xLjANCmE6IGINYw0KDQo=", false);
-        // NATS/1.0\r\na: \xff\r\n\r\n
-        check("TkFUUy8xLjANCmE6IP8NCg0K", false);
-        // NATS/1.0\r\na b: c\r\n\r\n
-        check("TkFUUy8xLjANCmEgYjogYw0KDQo=", false);
-    }
 
     #[test]
     fn nothing_is_looked_through_twice_until_the_consumer_is_made_anew() {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ConsumerPlan, DEAD_LETTERS, DUPLICATE_WINDOW, Drift, LEASE, MAX_AGE, MAX_BYTES, StreamPlan,
+    given_up,
 };
 use crate::retry::MAX_DELIVER;
 
@@ -21,6 +22,8 @@ pub(super) enum Rule {
     Equal,
     /// It may have more entries.
     Includes,
+    /// It may have more entries, and they are other lists' business.
+    Shares,
     /// It may be more; `0` or `-1` is without limit.
     AtLeast,
     /// The server must not have it.
@@ -39,6 +42,18 @@ const STREAM_RULES: &[(&str, Rule)] = &[
     ("duplicate_window", Rule::AtLeast),
     ("num_replicas", Rule::AtLeast),
     ("allow_msg_schedules", Rule::Equal),
+];
+
+/// The stream of dead letters is shared by all lists of a server.
+const DEAD_LETTERS_RULES: &[(&str, Rule)] = &[
+    ("storage", Rule::Fixed),
+    ("retention", Rule::Fixed),
+    ("discard", Rule::Equal),
+    ("subjects", Rule::Shares),
+    ("max_age", Rule::AtLeast),
+    ("max_bytes", Rule::AtLeast),
+    ("duplicate_window", Rule::AtLeast),
+    ("num_replicas", Rule::AtLeast),
 ];
 
 const CONSUMER_RULES: &[(&str, Rule)] = &[
@@ -75,7 +90,7 @@ impl Declared {
             "duplicate_window": nanos(DUPLICATE_WINDOW),
             "num_replicas": replicas.get(),
         }));
-        if plan.takes_schedules() {
+        if plan.name.takes_schedules() {
             subjects.extend(channels.iter().map(|c| format!("schedule.{c}.*")));
             // The server refuses `discard new` beside schedules (ADR-51).
             config.insert("discard".to_owned(), json!("old"));
@@ -89,12 +104,18 @@ impl Declared {
         }
     }
 
-    pub(super) fn dead_letters(replicas: NonZeroUsize) -> Self {
+    /// With what the server says of messages that it gives up, for these consumers.
+    pub(super) fn dead_letters<'p>(
+        consumers: impl Iterator<Item = &'p ConsumerPlan>,
+        replicas: NonZeroUsize,
+    ) -> Self {
+        let mut subjects = vec!["dead-letter.>".to_owned()];
+        subjects.extend(consumers.map(|plan| given_up(plan.stream.as_str(), plan.group.as_str())));
         Self {
             of: format!("stream {DEAD_LETTERS}"),
             config: settings(&json!({
                 "name": DEAD_LETTERS,
-                "subjects": ["dead-letter.>"],
+                "subjects": subjects,
                 "storage": "file",
                 "retention": "limits",
                 "discard": "new",
@@ -103,7 +124,7 @@ impl Declared {
                 "duplicate_window": nanos(DUPLICATE_WINDOW),
                 "num_replicas": replicas.get(),
             })),
-            rules: STREAM_RULES,
+            rules: DEAD_LETTERS_RULES,
         }
     }
 
@@ -160,9 +181,12 @@ impl Declared {
     fn declared(&self, setting: &str, rule: Rule) -> Option<&Value> {
         match rule {
             Rule::Absent => Some(&Value::Null),
-            Rule::Fixed | Rule::Equal | Rule::Includes | Rule::AtLeast | Rule::Advised => {
-                self.config.get(setting)
-            }
+            Rule::Fixed
+            | Rule::Equal
+            | Rule::Includes
+            | Rule::Shares
+            | Rule::AtLeast
+            | Rule::Advised => self.config.get(setting),
         }
     }
 
@@ -182,7 +206,8 @@ impl Declared {
                     raised.extend(lease.map(|(name, lease)| (name.clone(), lease.clone())));
                     continue;
                 }
-                (Difference::Less, Rule::Includes, super::Pruning::Keep) => union(declared, has),
+                (Difference::Less, Rule::Includes, super::Pruning::Keep)
+                | (Difference::Less, Rule::Shares, _) => union(declared, has),
                 (Difference::More, Rule::Includes, super::Pruning::Remove)
                 | (Difference::Less, _, _) => declared.clone(),
                 (Difference::None | Difference::More | Difference::Other, _, _) => continue,
@@ -222,11 +247,11 @@ fn difference(rule: Rule, declared: &Value, found: &Value) -> Difference {
         Rule::Absent if found.as_array().is_some_and(Vec::is_empty) => Difference::None,
         Rule::Fixed | Rule::Equal | Rule::Absent => Difference::Less,
         Rule::Advised => Difference::Other,
-        Rule::Includes => {
+        Rule::Includes | Rule::Shares => {
             let (declared, found) = (entries(declared), entries(found));
             if !declared.iter().all(|entry| found.contains(entry)) {
                 Difference::Less
-            } else if found.len() > declared.len() {
+            } else if matches!(rule, Rule::Includes) && found.len() > declared.len() {
                 Difference::More
             } else {
                 Difference::None

@@ -36,8 +36,10 @@ impl Topology {
     /// The configuration that the stream of dead letters is provisioned with on a single server, in the
     /// words of the server's API.
     #[must_use]
-    pub fn dead_letters_config() -> Value {
-        Declared::dead_letters(NonZeroUsize::MIN).config.into()
+    pub fn dead_letters_config(&self) -> Value {
+        Declared::dead_letters(self.consumers.values(), NonZeroUsize::MIN)
+            .config
+            .into()
     }
 
     /// Where an event is stored that a queue group has given up:
@@ -66,7 +68,7 @@ mod tests {
         assert_eq!(topology.stream_config(StreamName::new("OTHERS")), None);
 
         let subject = Topology::dead_letter_subject(ORDERS_SERVICE, "ticket:created", "k");
-        let taken = Topology::dead_letters_config()["subjects"][0].clone();
+        let taken = topology.dead_letters_config()["subjects"][0].clone();
         assert_eq!(taken, "dead-letter.>");
         assert!(subject.starts_with("dead-letter."), "{subject}");
     }

@@ -10,7 +10,7 @@ use super::{ConsumerPlan, Drift, Topology, TopologyError};
 use crate::client::{ApiError, Client};
 
 /// The stream is not there.
-const STREAM_NOT_FOUND: u64 = 10059;
+pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
 /// The consumer is not there.
 const CONSUMER_NOT_FOUND: u64 = 10014;
 /// Somebody else created it meanwhile, with other settings.
@@ -196,7 +196,10 @@ pub(super) async fn provision(
         .streams
         .values()
         .map(|plan| (plan.name.as_str(), Declared::stream(plan, replicas)));
-    let dead_letters = (super::DEAD_LETTERS, Declared::dead_letters(replicas));
+    let dead_letters = (
+        super::DEAD_LETTERS,
+        Declared::dead_letters(topology.consumers.values(), replicas),
+    );
     for (name, declared) in streams.chain([dead_letters]) {
         changes.push(provision_stream(client, name, &declared, pruning).await?);
     }
@@ -396,7 +399,7 @@ pub(super) async fn verify(
     });
     let dead_letters = (
         super::DEAD_LETTERS,
-        Declared::dead_letters(NonZeroUsize::MIN),
+        Declared::dead_letters(topology.consumers.values(), NonZeroUsize::MIN),
     );
     for (name, declared) in streams.chain([dead_letters]) {
         let info = client

@@ -17,8 +17,8 @@ pub(crate) fn stream<S: SubjectSet>(contract: &Contract<S>, topology: &Topology)
 }
 
 /// The stream of what was given up.
-pub(super) fn dead_letters() -> Value {
-    json!({ "deadLetters": settings(&Topology::dead_letters_config()) })
+pub(super) fn dead_letters(topology: &Topology) -> Value {
+    json!({ "deadLetters": settings(&topology.dead_letters_config()) })
 }
 
 /// The settings of a stream.

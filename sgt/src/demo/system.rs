@@ -18,6 +18,7 @@ use xtask::nats_server::NatsServer;
 use crate::market::api::Addresses;
 use crate::market::facts::{LEDGER_DB, ORDERS_DB, PAYMENTS_DB, TICKETS_DB};
 use crate::market::run_folder::RunFolder;
+use crate::permissions::{self, OPERATOR};
 
 /// Services have deadlines of their own; this one is for a service that hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
@@ -48,15 +49,30 @@ pub(super) struct Setup {
     pub(super) ttl: Duration,
     /// How many of each service.
     pub(super) replicas: NonZeroU8,
+    /// The password of everybody, where each is a user of its own. `None`: the server lets in whoever comes.
+    pub(super) password: Option<String>,
+}
+
+impl Setup {
+    fn config(&self, name: &str, url: &str) -> ClientConfig {
+        let config = ClientConfig::new(name).url(url);
+        match &self.password {
+            Some(password) => config.user(name, password),
+            None => config,
+        }
+    }
 }
 
 impl System {
     /// Starts everything. On an error nothing is left running.
     pub(super) async fn start(setup: &Setup, folder: &RunFolder) -> anyhow::Result<Self> {
-        let server = NatsProcess::builder(&setup.server.path, folder.path().join("nats"));
+        let mut server = NatsProcess::builder(&setup.server.path, folder.path().join("nats"));
+        if let Some(password) = &setup.password {
+            server = server.config(permissions::with_password(password));
+        }
         let nats = spawn_blocking(|| server.start()).await??;
 
-        let client = build_client(&ClientConfig::new("sgt").url(&nats.url()))
+        let client = build_client(&setup.config(OPERATOR, &nats.url()))
             .await
             .context("NATS cannot be used")?;
         Topology::of::<Subjects>()
@@ -83,7 +99,7 @@ impl System {
         let config = |service: QueueGroup, database| ServiceConfig {
             http_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database_url: folder.database(database),
-            nats: ClientConfig::new(service.as_str()).url(&url),
+            nats: setup.config(service.as_str(), &url),
             jwt_key: setup.jwt_key.clone(),
             provisioning: Provisioning::BindOnly,
         };

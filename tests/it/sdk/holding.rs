@@ -1,13 +1,16 @@
 //! Events that came early: what they wait for, and what ends the waiting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::dead_letters::{DeadLetters, Kind};
 use common::{Failure, Key, RetryPolicy, Version};
 use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited};
 use integration_tests::{EveryVersion, Gate, Ledger, Replica, Teller, TestNats, attempts, until};
+use serde_json::json;
 
+use super::dead_letters::until_letters;
 use super::transactional::{ACCOUNT, deposit, tellers, tellers_with, until_entered, withdraw};
 
 // Guard: `Worker::retry_held` counts an attempt before it begins.
@@ -17,8 +20,13 @@ async fn held_event_that_ends_every_process_is_dead_lettered_at_last() {
     let ledger = Ledger::new().await;
     let first = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
     nats.publish(&deposit(2, 40)).await;
+    // The server says for a moment after a publish that nothing waits.
+    until("it is held", async || match ledger.held().await {
+        1 => Ok(()),
+        held => Err(held),
+    })
+    .await;
     nats.until_caught_up(ACCOUNTS, BANK).await;
-    assert_eq!(ledger.held().await, 1);
     first.vanish();
     // As if its predecessor had been applied, and the process had died then.
     assert!(skip(&ledger, 1).await);
@@ -116,10 +124,57 @@ async fn change_whose_predecessor_can_never_come_is_dead_lettered() {
     let letter = nats.next_dead_letter().await;
     assert_eq!(letter.kind, "predecessor-missing");
     assert_eq!(letter.origin, ("ACCOUNTS".to_owned(), 1));
+    // It leaves the held events after its letter is stored.
+    until("one event is held", async || match ledger.held().await {
+        1 => Ok(()),
+        held => Err(held),
+    })
+    .await;
     // A dead letter can be redriven: what follows it waits for that.
     assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
-    assert_eq!(ledger.held().await, 1);
     second.stop().await;
+}
+
+#[tokio::test]
+async fn change_whose_predecessor_the_server_gave_up_waits_for_its_redrive() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let mended = Arc::new(AtomicBool::new(false));
+    let is_mended = Arc::clone(&mended);
+    let deposits = Teller::<Deposited, EveryVersion>::with(move |deposit| {
+        if deposit.amount == 40 && !is_mended.load(Ordering::SeqCst) {
+            return Err(Failure::retry("not yet"));
+        }
+        Ok(())
+    });
+    let replica = Replica::start(&nats, tellers_with(ledger.database(), deposits)).await;
+    nats.set_consumer(ACCOUNTS, BANK, "max_deliver", json!(1))
+        .await;
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+    nats.publish(&withdraw(3, 100)).await;
+    let letter = until_letters(&nats, 1).await.remove(0);
+    assert_eq!(letter.kind, Some(Kind::GivenUp));
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+
+    ledger.let_a_long_time_pass().await;
+    until("the sweep has looked", async || {
+        match ledger.looked_at().await {
+            1 => Ok(()),
+            looked_at => Err(looked_at),
+        }
+    })
+    .await;
+
+    // Guard: `given_up` in `predecessor_can_come`, once the server's floor has passed it.
+    assert_eq!(until_letters(&nats, 1).await[0], letter);
+    assert_eq!(ledger.held().await, 1);
+    mended.store(true, Ordering::SeqCst);
+    let dead_letters = DeadLetters::new(nats.client());
+    let redrive = dead_letters.prepare(&letter).await.unwrap();
+    dead_letters.redrive(&redrive).await.unwrap();
+    until_entered(&ledger, &[70, 40, -100]).await;
+    replica.stop().await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use xtask::containers::{LABEL, PUBLIC_IMAGE};
 use xtask::{NATS_CONF, RunId, Watchdog, free_port};
 
-use super::{READY_WITHIN, RETIRE_WITHIN, STOP_WITHIN, deadline};
+use super::{File, READY_WITHIN, RETIRE_WITHIN, STOP_WITHIN, deadline, naming_files};
 
 /// How often another address is tried when somebody was faster to take it.
 const TRIES: u32 = 5;
@@ -35,7 +35,8 @@ type Running = ContainerAsync<GenericImage>;
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Container {
-    pub(super) async fn start(config: String) -> Self {
+    pub(super) async fn start(config: String, files: Vec<File>) -> Self {
+        let config = naming_files(&config, "");
         let image = env::var("TEST_NATS_IMAGE").unwrap_or_else(|_| PUBLIC_IMAGE.to_owned());
         let mut tries = 0;
         let (container, port) = loop {
@@ -43,7 +44,7 @@ impl Container {
             let port = free_port().unwrap();
             // What it tells clients of itself, and servers tell of each other.
             let config = format!("{NATS_CONF}client_advertise: \"127.0.0.1:{port}\"\n{config}");
-            let request = request(&image, port, &config);
+            let request = request(&image, port, &config, &files);
             let started = RUNTIME.spawn(async move { request.start().await });
             match started.await.unwrap() {
                 Ok(container) => break (container, port),
@@ -152,9 +153,14 @@ pub(super) async fn docker(args: &[&str]) {
     assert!(done.status.success(), "docker {args:?}: {done:?}");
 }
 
-fn request(image: &str, port: u16, config: &str) -> testcontainers::ContainerRequest<GenericImage> {
+fn request(
+    image: &str,
+    port: u16,
+    config: &str,
+    files: &[File],
+) -> testcontainers::ContainerRequest<GenericImage> {
     let (name, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
-    GenericImage::new(name, tag)
+    let request = GenericImage::new(name, tag)
         .with_wait_for(WaitFor::message_on_stderr("Server is ready"))
         .with_cmd([
             "--config",
@@ -166,7 +172,10 @@ fn request(image: &str, port: u16, config: &str) -> testcontainers::ContainerReq
         .with_copy_to("/nats.conf", config.as_bytes().to_vec())
         .with_label(LABEL, RunId::current().to_string())
         .with_mapped_port(port, 4222.tcp())
-        .with_startup_timeout(READY_WITHIN)
+        .with_startup_timeout(READY_WITHIN);
+    files.iter().fold(request, |request, (name, content)| {
+        request.with_copy_to(format!("/{name}"), content.as_bytes().to_vec())
+    })
 }
 
 fn greets(port: u16) -> bool {

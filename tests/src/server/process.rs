@@ -1,8 +1,11 @@
+use std::fs;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use xtask::{NatsProcess, Watchdog, nats_server};
+
+use super::{File, naming_files};
 
 /// A server as a child of this process.
 #[derive(Debug)]
@@ -15,7 +18,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) async fn start(config: String) -> Self {
+    pub(super) async fn start(config: String, files: Vec<File>) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("sgtickets-it-")
             .tempdir()
@@ -25,6 +28,10 @@ impl Process {
             folder.path().display()
         ));
         let path = folder.path().join("nats");
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        let config = naming_files(&config, &folder.path().display().to_string());
         let started = spawn_blocking(move || {
             let server = nats_server::locate()
                 .unwrap_or_else(|err| panic!("the integration tests need a NATS server: {err}"));

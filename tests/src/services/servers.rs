@@ -17,10 +17,14 @@ pub(super) enum Servers {
 }
 
 impl Servers {
-    pub(super) async fn start(how_many: HowMany) -> Self {
+    /// One is started with this text in its configuration, of three nobody needs any.
+    pub(super) async fn start(how_many: HowMany, config: &str) -> Self {
         match how_many {
-            HowMany::One => Self::One(Server::start("").await),
-            HowMany::Three => Self::Three(Cluster::start().await),
+            HowMany::One => Self::One(Server::start(config).await),
+            HowMany::Three => {
+                assert_eq!(config, "", "three servers let in whoever comes");
+                Self::Three(Cluster::start().await)
+            }
         }
     }
 

@@ -22,8 +22,8 @@ use xtask::Watchdog;
 use super::books::{self, file};
 use super::servers::{HowMany, Servers};
 use super::{Books, Broker, Gate, Program, Story, User, until, until_within};
-use crate::Cluster;
 use crate::until::DEADLINE;
+use crate::{Cluster, Wire};
 
 /// The key that signs the tokens of users.
 const JWT_KEY: &str = "a key of at least thirty-two bytes";
@@ -64,19 +64,45 @@ struct Task {
 }
 
 /// How a system is set up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct SystemBuilder {
     order_ttl: Duration,
     gateway_timeout: Duration,
     servers: HowMany,
+    users: Option<String>,
 }
+
+/// The password of every user of a system that has users.
+const PASSWORD: &str = "of-a-test";
 
 impl SystemBuilder {
     /// Lets it have three NATS servers, with everything on each. Default: one.
     pub fn in_cluster(mut self) -> Self {
         self.servers = HowMany::Three;
         self
+    }
+
+    /// The server lets in users only, by this configuration: each service under its own name, and the test as `sgt`. Their
+    /// passwords are variables of the configuration. Default: whoever comes.
+    pub fn users(mut self, config: &str) -> Self {
+        let services = [TICKETS_SERVICE, ORDERS_SERVICE, PAYMENTS_SERVICE];
+        let users = services.map(|service| {
+            let variable = service.as_str().to_uppercase().replace('-', "_");
+            format!("{variable}_PASSWORD: {PASSWORD}\n")
+        });
+        let users = users.concat();
+        self.users = Some(format!("{users}SGT_PASSWORD: {PASSWORD}\n{config}"));
+        self
+    }
+
+    /// How somebody connects.
+    fn config(&self, name: &str, url: &str) -> ClientConfig {
+        let config = ClientConfig::new(name).url(url);
+        match self.users {
+            Some(_) => config.user(name, PASSWORD),
+            None => config,
+        }
     }
 
     /// How long an order waits for its payment. Default: a quarter of an hour.
@@ -124,8 +150,9 @@ impl SystemBuilder {
             .prefix("sgtickets-it-")
             .tempdir()
             .unwrap();
-        let servers = Servers::start(self.servers).await;
-        let client = ClientConfig::new("integration-tests").url(servers.url());
+        let config = self.users.as_deref().unwrap_or_default();
+        let servers = Servers::start(self.servers, config).await;
+        let client = self.config("sgt", servers.url());
         let client = build_client(&client).await.unwrap();
         let ledger = format!("sqlite://{}", file(folder.path(), books::BANK));
         let ledger = SandboxLedger::open(&ledger).await.unwrap();
@@ -154,6 +181,7 @@ impl System {
             order_ttl: Duration::from_mins(15),
             gateway_timeout: Duration::from_secs(30),
             servers: HowMany::One,
+            users: None,
         }
     }
 
@@ -197,6 +225,27 @@ impl System {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// The test's own connection.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A connection to the server of a system with users.
+    pub async fn wire(&self, user: &str) -> Wire {
+        Wire::of(self.servers.only(), user, PASSWORD).await
+    }
+
+    /// What a program needs in its environment to connect as a user of a system with users.
+    #[must_use]
+    pub fn environment(&self, user: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("NATS_URL", self.nats_url().to_owned()),
+            ("NATS_USER", user.to_owned()),
+            ("NATS_PASSWORD", PASSWORD.to_owned()),
+        ]
     }
 
     /// Where the NATS server is.
@@ -315,7 +364,7 @@ impl System {
         ServiceConfig {
             http_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database_url: self.database_url(service),
-            nats: ClientConfig::new(service.as_str()).url(self.servers.url()),
+            nats: self.settings.config(service.as_str(), self.servers.url()),
             jwt_key: jwt_key(),
             provisioning: Provisioning::BindOnly,
         }
@@ -498,7 +547,9 @@ impl System {
         }
     }
 
-    fn database_url(&self, service: QueueGroup) -> String {
+    /// Where a service has its data.
+    #[must_use]
+    pub fn database_url(&self, service: QueueGroup) -> String {
         let name = match service {
             TICKETS_SERVICE => books::TICKETS,
             ORDERS_SERVICE => books::ORDERS,
