@@ -6,5 +6,6 @@
 )]
 
 mod demo;
+mod hazards;
 mod sdk;
 mod services;

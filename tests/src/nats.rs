@@ -13,9 +13,11 @@ use tokio::sync::OnceCell;
 use crate::server::Server;
 use crate::wire::Wire;
 
+mod backup;
 mod dead_letters;
 mod look;
 
+pub use backup::Backup;
 pub use dead_letters::Letter;
 pub(crate) use look::read;
 pub use look::{ConsumerState, Message};

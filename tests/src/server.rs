@@ -73,6 +73,18 @@ impl Server {
         }
     }
 
+    /// Lets it send its clients elsewhere and end, as before maintenance (lame duck). There is nowhere else.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end.
+    pub async fn lame_duck(&self) {
+        match &self.machine {
+            Machine::Process(process) => process.act(|nats| nats.lame_duck().unwrap()).await,
+            Machine::Container(container) => container.lame_duck().await,
+        }
+    }
+
     /// Starts it again at the same address with what it has stored, after a stop in order if it runs.
     ///
     /// # Panics

@@ -22,6 +22,7 @@ mod nats_process;
 pub mod nats_server;
 mod run_id;
 mod scratch;
+pub mod signal;
 mod watchdog;
 
 pub use nats_process::{

@@ -3,7 +3,6 @@
 mod error;
 mod orphans;
 mod ready;
-mod signal;
 
 use std::{
     ffi::OsString,
@@ -15,12 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::signal::Signal;
 pub use self::{
     error::{NotReady, SignalError, StartError},
     orphans::reap_orphans,
 };
-use crate::{command, watchdog::Watchdog};
+use crate::{command, signal, signal::Signal, watchdog::Watchdog};
 
 /// What every server of ours is told, whoever starts it: the file `nats.conf` of the repository.
 ///
@@ -205,6 +203,22 @@ impl NatsProcess {
     /// It does not run, or this system has no signals.
     pub fn resume(&self) -> Result<(), SignalError> {
         self.signal(Signal::Continue)
+    }
+
+    /// Tells the server to send its clients elsewhere and to end (lame duck), and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// It does not run, does not end within a minute, or this system has no signals.
+    pub fn lame_duck(&mut self) -> Result<(), SignalError> {
+        self.signal(Signal::LameDuck)?;
+        let running = self.running.as_mut().ok_or(SignalError::NotRunning)?;
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let ended = command::wait_until(&mut running.child, deadline).map_err(SignalError::Io)?;
+        match ended {
+            Some(_) => self.kill(),
+            None => Err(SignalError::Io(io::ErrorKind::TimedOut.into())),
+        }
     }
 
     /// Starts the server again on the same port and store, after a stop in order if it still runs.

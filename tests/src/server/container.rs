@@ -79,13 +79,21 @@ impl Container {
     }
 
     pub(super) async fn kill(&self) {
-        // The client has a stop only, which asks first.
+        self.signal("KILL").await;
+    }
+
+    pub(super) async fn lame_duck(&self) {
+        self.signal("USR2").await;
         self.act(|container| async move {
-            let kill = Command::new("docker")
-                .args(["kill", container.id()])
-                .output();
-            let killed = kill.await.unwrap();
-            assert!(killed.status.success(), "{killed:?}");
+            docker(&["wait", container.id()]).await;
+        })
+        .await;
+    }
+
+    /// The client has a stop only, which asks first.
+    async fn signal(&self, signal: &'static str) {
+        self.act(move |container| async move {
+            docker(&["kill", "--signal", signal, container.id()]).await;
         })
         .await;
     }
@@ -139,6 +147,11 @@ impl Drop for Container {
         // A container that cannot be removed now is removed by its label later.
         let _ = removed.join();
     }
+}
+
+async fn docker(args: &[&str]) {
+    let done = Command::new("docker").args(args).output().await.unwrap();
+    assert!(done.status.success(), "{done:?}");
 }
 
 fn request(image: &str, port: u16, config: &str) -> testcontainers::ContainerRequest<GenericImage> {

@@ -9,7 +9,7 @@ use integration_tests::{Cable, EveryVersion, Ledger, Replica, TestNats, long_eno
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::transactional::{deposit, tellers, until_entered, withdraw};
+use super::bank::{deposit, tellers, until_entered, withdraw};
 
 /// A relay, as a task of the test.
 struct Relaying {

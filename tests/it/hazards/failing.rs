@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Event as _, Headers, RetryPolicy};
-use integration_tests::notes::{NOTES, READERS, Written};
+use common::{Event as _, Failure, Headers, RetryPolicy};
+use integration_tests::notes::{ACCOUNTS, BANK, Deposited, NOTES, READERS, Written};
 use integration_tests::{
-    Act, HastyReader, Member, Reader, Replica, Scripted, TestNats, attempts, long_enough_for,
+    Act, EveryVersion, HastyReader, Ledger, Member, Reader, Replica, Scripted, Teller, TestNats,
+    attempts, long_enough_for, until,
 };
 use jiff::Timestamp;
+
+use super::bank::{ACCOUNT, deposit, tellers_with, until_entered};
 
 #[tokio::test]
 async fn acknowledged_event_is_settled_and_does_not_come_again() {
@@ -255,4 +258,64 @@ fn attempts_at<M: Member>(page: &str, listener: &Scripted<Written, M>) -> Vec<u3
     let calls = listener.calls();
     let of_page = calls.iter().filter(|call| call.event.page == page);
     of_page.map(|call| call.metadata.attempt()).collect()
+}
+
+#[tokio::test]
+async fn attempts_are_counted_in_the_database_and_the_last_is_a_dead_letter() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let deposits = Teller::<Deposited, EveryVersion>::with(|_| panic!("ink everywhere"));
+    let first = Replica::start(&nats, |runner| {
+        let minutes = Duration::from_mins(5);
+        let policy = common::RetryPolicy::new(attempts(2).max_attempts(), minutes, minutes);
+        tellers_with(ledger.database(), deposits.clone())(runner).retry(policy)
+    })
+    .await;
+    nats.publish(&deposit(1, 70)).await;
+    until("it has failed once", async || {
+        let asked = deposits.asked().len();
+        if asked == 1 { Ok(()) } else { Err(asked) }
+    })
+    .await;
+    first.stop().await;
+    // The server forgets how often it has delivered, and the database does not.
+    nats.delete_consumer(ACCOUNTS, BANK).await;
+    let second = Replica::start(&nats, |runner| {
+        tellers_with(ledger.database(), deposits.clone())(runner).retry(attempts(2))
+    })
+    .await;
+
+    let letter = nats.next_dead_letter().await;
+
+    assert_eq!(
+        (letter.kind.as_str(), letter.attempts),
+        ("attempts-exhausted", 2)
+    );
+    assert_eq!(letter.reason, "handler panicked: ink everywhere");
+    assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn failed_attempt_leaves_nothing_behind_and_the_next_one_succeeds() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let failed = AtomicBool::new(false);
+    let deposits = Teller::<Deposited, EveryVersion>::with(move |_| {
+        if failed.swap(true, Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(Failure::retry("the pen is dry"))
+        }
+    });
+    let set_up = tellers_with(ledger.database(), deposits.clone());
+    let replica = Replica::start(&nats, set_up).await;
+
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+
+    until_entered(&ledger, &[70, 40]).await;
+    assert_eq!(deposits.asked().len(), 3);
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    replica.stop().await;
 }

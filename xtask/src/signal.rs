@@ -1,17 +1,29 @@
+//! What a child can be told besides to die.
+
 use std::process::Child;
 
-use super::SignalError;
+use crate::SignalError;
 
-/// What a server can be told besides to end.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Signal {
+/// A word to a child, where there are signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Stand still (SIGSTOP).
     Stop,
+    /// Go on after a [`Stop`](Self::Stop) (SIGCONT).
     Continue,
+    /// End in order (SIGTERM).
+    Terminate,
+    /// To a `nats-server`: send the clients elsewhere, and end (SIGUSR2, lame duck).
+    LameDuck,
 }
 
 /// Sends a signal to a child that nobody has waited for. Returns from a stop when it has happened.
+///
+/// # Errors
+///
+/// The operating system refused, or has no signals.
 #[cfg(unix)]
-pub(super) fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
+pub fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
     use rustix::process::{Pid, Signal as Number, kill_process};
 
     let send = |number| {
@@ -23,6 +35,8 @@ pub(super) fn send(child: &Child, signal: Signal) -> Result<(), SignalError> {
             wait_for_stop(child)
         }
         Signal::Continue => send(Number::CONT),
+        Signal::Terminate => send(Number::TERM),
+        Signal::LameDuck => send(Number::USR2),
     }
 }
 
@@ -49,7 +63,12 @@ fn wait_for_stop(child: &Child) -> Result<(), SignalError> {
     Err(SignalError::Io(io::ErrorKind::TimedOut.into()))
 }
 
+/// There are no signals here.
+///
+/// # Errors
+///
+/// Always.
 #[cfg(not(unix))]
-pub(super) fn send(_: &Child, _: Signal) -> Result<(), SignalError> {
+pub fn send(_: &Child, _: Signal) -> Result<(), SignalError> {
     Err(SignalError::Unsupported)
 }
