@@ -9,6 +9,8 @@ use integration_tests::{Ledger, Letter, Reads, Teller, TestNats, until};
 type Headers = BTreeMap<String, Vec<String>>;
 
 pub(crate) const ACCOUNT: &str = "a";
+/// The program of a bank, as cargo has built it for this test.
+pub(crate) const BANK_PROCESS: &str = env!("CARGO_BIN_EXE_bank-process");
 
 pub(crate) fn deposit(number: u64, amount: i64) -> Deposited {
     Deposited::of(ACCOUNT, number, amount)

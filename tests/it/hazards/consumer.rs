@@ -1,11 +1,17 @@
 //! A consumer or a stream that somebody deletes, changes, empties or restores under those who use it.
 
+use std::time::Duration;
+
 use integration_tests::notes::{
-    ARCHIVE, Erased, NOTES, NextNotes, NextWritten, Notes, READERS, Written,
+    ACCOUNTS, ARCHIVE, BANK, Erased, NOTES, NextNotes, NextWritten, Notes, READERS, Written,
 };
-use integration_tests::{Act, Archivist, Gate, Reader, Replica, Scripted, TestNats, until};
+use integration_tests::{
+    Act, Archivist, EveryVersion, Gate, Ledger, Reader, Replica, Scripted, TestNats,
+    long_enough_for, until,
+};
 use serde_json::json;
 
+use super::bank::{deposit, tellers, until_entered, withdraw};
 use crate::sdk::topology::bind_only;
 
 #[tokio::test]
@@ -150,5 +156,117 @@ async fn what_aged_out_on_channels_of_others_keeps_nobody_from_being_ready() {
     })
     .await;
     assert!(replica.client().health().is_ready());
+    replica.stop().await;
+}
+
+// Guard: version guard and inbox, of which each would do.
+#[tokio::test]
+async fn replay_of_a_consumer_that_was_deleted_applies_nothing_twice() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let replica = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+    until_entered(&ledger, &[70, 40]).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+
+    nats.delete_consumer(ACCOUNTS, BANK).await;
+    until("it is there again", async || {
+        nats.consumer(ACCOUNTS, BANK).await.ok_or(())
+    })
+    .await;
+    nats.publish(&withdraw(3, 100)).await;
+
+    until_entered(&ledger, &[70, 40, -100]).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    let state = nats.consumer(ACCOUNTS, BANK).await.unwrap();
+    assert_eq!(state.floor, 3, "everything was replayed");
+    assert_eq!(ledger.entries("a").await, [70, 40, -100]);
+    replica.stop().await;
+}
+
+// Guard: `monitor::look_at_settings` compares the consumer with the list every ten seconds.
+#[tokio::test]
+async fn consumer_that_somebody_took_a_filter_from_is_missed_loudly_or_put_right() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    let narrow = json!(["redrive.readers.note:written.*"]);
+    let may_not = bind_only(&nats, &Scripted::acks()).await;
+    may_not.until_ready().await;
+
+    nats.set_consumer(NOTES, READERS, "filter_subjects", narrow.clone())
+        .await;
+    may_not
+        .until_not_ready("somebody has changed the consumer: consumer readers on NOTES: filter")
+        .await;
+    nats.provision::<Notes>().await;
+    may_not.until_ready().await;
+    may_not.stop().await;
+
+    let listener = Scripted::<Written, Reader>::acks();
+    let may = Replica::of(&nats, &listener).await;
+    nats.set_consumer(NOTES, READERS, "filter_subjects", narrow)
+        .await;
+    may.until_not_ready("somebody has changed the consumer")
+        .await;
+    may.until_ready().await;
+    nats.publish(&Written::on("p", 1)).await;
+    listener.until_called(1).await;
+    may.stop().await;
+}
+
+// Guard: `Worker::go_by` hears of the new lease from the monitor.
+#[tokio::test]
+async fn lease_that_somebody_shortens_is_renewed_in_time_from_then_on() {
+    let nats = TestNats::start().await;
+    let gate = Gate::shut();
+    let listener = Scripted::<Written, Reader>::always(Act::AckBehind(gate.clone()));
+    let idle = listener.twin();
+    let busy = Replica::of(&nats, &listener).await;
+    nats.publish(&Written::on("p", 1)).await;
+    listener.until_called(1).await;
+
+    let second = Duration::from_secs(1);
+    nats.set_lease(NOTES, READERS, second).await;
+    long_enough_for("the replica to look", 11 * second).await;
+    let other = Replica::of(&nats, &idle).await;
+    long_enough_for("a lease to run out", 4 * second).await;
+
+    assert!(idle.calls().is_empty(), "it was given to another");
+    gate.open();
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(listener.calls().len(), 1);
+    busy.stop().await;
+    other.stop().await;
+}
+
+// Guard: the time in `Position`, of which a dead letter's `Nats-Msg-Id` and a replica's memory are made.
+#[tokio::test]
+async fn events_and_dead_letters_of_a_restored_stream_are_not_taken_for_those_of_its_future() {
+    let nats = TestNats::start().await;
+    let listener = Scripted::<Written, Reader>::new(|written, _| match written.page.as_str() {
+        "bad" => Act::Reject("smudged"),
+        _ => Act::Ack,
+    });
+    let replica = Replica::of(&nats, &listener).await;
+    nats.publish(&Written::on("p", 1)).await;
+    nats.until_caught_up(NOTES, READERS).await;
+    let backup = nats.back_up("NOTES").await;
+    nats.publish(&Written::on("bad", 2)).await;
+    nats.publish(&Written::on("p", 3)).await;
+    let lost = nats.next_dead_letter().await;
+    nats.until_caught_up(NOTES, READERS).await;
+
+    nats.restore(&backup).await;
+    let bad = nats.publish(&Written::on("bad", 4)).await;
+    let good = nats.publish(&Written::on("p", 5)).await;
+
+    assert_eq!((bad.sequence, good.sequence), (2, 3), "places of others");
+    let letter = nats.next_dead_letter().await;
+    assert_eq!(letter.origin, lost.origin);
+    assert_ne!(letter.payload, lost.payload);
+    nats.until_caught_up(NOTES, READERS).await;
+    assert!(listener.events().contains(&Written::on("p", 5)));
+    replica.until_ready().await;
     replica.stop().await;
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited};
-use integration_tests::{EveryVersion, Gate, Ledger, Replica, Teller, TestNats, attempts, until};
+use integration_tests::{
+    BankProcess, EveryVersion, Gate, Halt, Ledger, Replica, Teller, TestNats, attempts, until,
+};
 
-use super::bank::{deposit, skip, tellers, tellers_with};
+use super::bank::{ACCOUNT, BANK_PROCESS, deposit, skip, tellers, tellers_with, until_entered};
+
+const LEASE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn event_that_ends_every_process_is_dead_lettered_at_last() {
@@ -74,4 +78,105 @@ async fn held_event_that_ends_every_process_is_dead_lettered_at_last() {
     })
     .await;
     last.stop().await;
+}
+
+/// A replica is killed when it stands there with an event. `left`: what it has entered by then.
+async fn check_killed(halt: Halt, left: &[i64]) {
+    let nats = TestNats::start().await;
+    nats.provision::<Bank>().await;
+    nats.set_lease(ACCOUNTS, BANK, LEASE).await;
+    let ledger = Ledger::new().await;
+    let mut doomed = BankProcess::halting(BANK_PROCESS, &nats, &ledger, halt).await;
+    nats.publish(&deposit(1, 70)).await;
+    doomed.until_halted().await;
+
+    doomed.kill();
+
+    assert_eq!(ledger.entries(ACCOUNT).await, left);
+    let state = nats.consumer(ACCOUNTS, BANK).await.unwrap();
+    assert_eq!(state.unsettled, 1, "the server has heard of it");
+    let deposits = Teller::<Deposited, EveryVersion>::content();
+    let set_up = tellers_with(ledger.database(), deposits.clone());
+    let heir = Replica::start(&nats, |runner| set_up(runner).retry(attempts(1))).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [70]);
+    assert_eq!(deposits.asked().len(), 1 - left.len());
+    assert!(nats.dead_letters().await.is_empty());
+    heir.stop().await;
+}
+
+// Guard: entry and inbox row are in one transaction, and the ack comes after its commit.
+#[tokio::test]
+async fn replica_killed_in_the_middle_of_a_handler_leaves_nothing_and_another_applies_the_event() {
+    check_killed(Halt::InTransaction, &[]).await;
+}
+
+// Guard: `InTransaction::handle_in` asks version guard and inbox before it applies.
+#[tokio::test]
+async fn event_of_a_replica_killed_between_effect_and_ack_is_not_applied_again() {
+    check_killed(Halt::AfterCommit, &[70]).await;
+}
+
+// Guard: `InTransaction::handle_in` asks version guard and inbox before it applies.
+#[tokio::test]
+async fn event_of_a_replica_killed_between_ack_and_flush_is_not_applied_again() {
+    check_killed(Halt::AfterAck, &[70]).await;
+}
+
+// Guard: `InTransaction::handle_in` asks version guard and inbox within the transaction, not before it.
+#[tokio::test]
+async fn replica_frozen_before_its_transaction_finds_that_another_has_applied_the_event() {
+    let nats = TestNats::start().await;
+    nats.provision::<Bank>().await;
+    nats.set_lease(ACCOUNTS, BANK, LEASE).await;
+    let ledger = Ledger::new().await;
+    let halt = Halt::BeforeTransaction;
+    let mut frozen = BankProcess::halting(BANK_PROCESS, &nats, &ledger, halt).await;
+    nats.publish(&deposit(1, 70)).await;
+    frozen.until_halted().await;
+    frozen.freeze();
+
+    let other = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
+    until_entered(&ledger, &[70]).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    other.stop().await;
+    frozen.go_on();
+    frozen.thaw();
+
+    // Comes to the one that is left, behind what it had begun.
+    nats.publish(&deposit(2, 40)).await;
+    until_entered(&ledger, &[70, 40]).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert!(nats.dead_letters().await.is_empty());
+}
+
+// Guard: `is_unavailable` knows a lock for an outage; without it each of the blocked events is dead at once.
+#[tokio::test]
+async fn replica_frozen_in_its_transaction_holds_up_others_at_no_events_expense_and_commits_once() {
+    let nats = TestNats::start().await;
+    nats.provision::<Bank>().await;
+    nats.set_lease(ACCOUNTS, BANK, LEASE).await;
+    let ledger = Ledger::new().await;
+    let halt = Halt::InTransaction;
+    let mut frozen = BankProcess::halting(BANK_PROCESS, &nats, &ledger, halt).await;
+    nats.publish(&deposit(1, 70)).await;
+    frozen.until_halted().await;
+    frozen.freeze();
+
+    let deposits = Teller::<Deposited, EveryVersion>::content();
+    let set_up = tellers_with(ledger.database(), deposits.clone());
+    let other = Replica::start(&nats, |runner| set_up(runner).retry(attempts(1))).await;
+    nats.publish(&Deposited::of("b", 1, 7)).await;
+    other.until_not_ready("locked").await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
+    frozen.go_on();
+    frozen.thaw();
+
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [70]);
+    assert_eq!(ledger.entries("b").await, [7]);
+    assert!(!deposits.asked().contains(&deposit(1, 70)), "tried twice");
+    assert!(nats.dead_letters().await.is_empty());
+    other.until_ready().await;
+    other.stop().await;
 }

@@ -180,8 +180,11 @@ async fn event_that_always_fails_is_dead_lettered_after_its_last_attempt_with_th
     let stored = nats.publish(&Written::on("p", 1)).await;
 
     let letter = nats.next_dead_letter().await;
+    let original = nats.stored("NOTES", "note:written.*").await.remove(0);
     assert_eq!(letter.kind, "attempts-exhausted");
     assert_eq!(letter.reason, "never");
+    assert_eq!(letter.payload, original.payload);
+    assert_eq!(letter.headers["ce-id"], original.headers["ce-id"]);
     assert_eq!(letter.attempts, 3);
     assert_eq!(letter.origin, ("NOTES".to_owned(), stored.sequence));
     assert_eq!(attempts_at("p", &listener), [1, 2, 3]);

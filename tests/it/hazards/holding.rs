@@ -134,6 +134,11 @@ async fn dead_lettered_version_holds_its_successors_until_its_redrive() {
     assert_eq!(ledger.entries(ACCOUNT).await, [70]);
     assert_eq!(ledger.entries("b").await, [7], "another account waits too");
     assert_eq!(ledger.held().await, 1);
+    nats.publish(&deposit(4, 5)).await;
+    nats.publish(&Deposited::of("b", 2, 8)).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [70]);
+    assert_eq!(ledger.entries("b").await, [7, 8]);
 
     // While its reason stands, a redrive ends where it came from.
     redrive(&nats, "bank", &letter, "1").await;
@@ -143,7 +148,7 @@ async fn dead_lettered_version_holds_its_successors_until_its_redrive() {
     mended.store(true, Ordering::SeqCst);
     redrive(&nats, "bank", &again, "2").await;
 
-    until_entered(&ledger, &[70, 40, -100]).await;
+    until_entered(&ledger, &[70, 40, -100, 5]).await;
     nats.until_caught_up(ACCOUNTS, BANK).await;
     assert_eq!(ledger.held().await, 0);
     assert_eq!(nats.dead_letters().await.len(), 2);

@@ -11,6 +11,7 @@ use crate::sdk::groups::{behind_a_gate, lines, sorted};
 /// Long enough for a busy machine to renew it, and short enough to wait for its end.
 const LEASE: Duration = Duration::from_secs(1);
 
+// Guard: `Held::renew`, for what runs and for what waits.
 #[tokio::test]
 async fn thousand_events_behind_a_slow_handler_stay_with_their_replica() {
     let nats = TestNats::start().await;
@@ -33,7 +34,7 @@ async fn thousand_events_behind_a_slow_handler_stay_with_their_replica() {
     .await;
     let other = Replica::of(&nats, &idle).await;
 
-    long_enough_for("every lease to run out", 3 * LEASE).await;
+    long_enough_for("every lease to run out ten times", 10 * LEASE).await;
     gate.open();
 
     nats.until_caught_up(NOTES, READERS).await;
@@ -45,6 +46,7 @@ async fn thousand_events_behind_a_slow_handler_stay_with_their_replica() {
     other.stop().await;
 }
 
+// Guard: the server's `ack_wait`, which nobody renews for who is gone.
 #[tokio::test]
 async fn what_a_vanished_replica_had_comes_to_another_when_the_lease_is_over() {
     let nats = TestNats::start().await;

@@ -90,3 +90,23 @@ async fn newest_only_passes_over_what_is_older_and_waits_for_nothing() {
     assert_eq!(ledger.held().await, 0);
     replica.stop().await;
 }
+
+// Guard: the version guard. The old version comes under an id of its own, which the inbox does not know.
+#[tokio::test]
+async fn old_version_after_a_newer_one_changes_nothing() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let replica = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+
+    nats.publish(&deposit(1, 7)).await;
+    nats.publish(&withdraw(2, 4)).await;
+    nats.publish(&withdraw(3, 100)).await;
+
+    until_entered(&ledger, &[70, 40, -100]).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [70, 40, -100]);
+    assert!(nats.dead_letters().await.is_empty());
+    replica.stop().await;
+}

@@ -243,3 +243,64 @@ async fn process_that_starts_before_the_server_is_told_who_does_not_answer() {
         "{refused:?}"
     );
 }
+
+// Guard: `JetStreamPublisher` repeats a request under its `Nats-Msg-Id` until it is answered.
+#[tokio::test]
+async fn server_that_is_stopped_for_longer_than_a_request_costs_time_only() {
+    let nats = TestNats::alone().await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = Replica::of(&nats, &listener).await;
+    let publisher = nats.publisher();
+
+    nats.server().stop().await;
+    let publishing = tokio::spawn(async move { publisher.publish(&Written::on("p", 1)).await });
+    // A request is given up after 5 s, and sent again.
+    long_enough_for("the publisher to give up", Duration::from_millis(6500)).await;
+    assert!(
+        !publishing.is_finished(),
+        "what may be stored is no failure"
+    );
+    nats.server().restart().await;
+
+    let stored = publishing.await.unwrap().unwrap();
+    assert_eq!(stored.sequence, 1);
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(nats.stream_messages(NOTES).await, 1, "stored for every try");
+    assert_eq!(listener.events(), [Written::on("p", 1)]);
+    replica.until_ready().await;
+    replica.stop().await;
+}
+
+// Guard: the publisher goes on after "no responders", and the runner binds anew.
+#[tokio::test]
+async fn server_that_sends_its_clients_away_loses_nothing() {
+    let nats = TestNats::configured(
+        r#"
+        lame_duck_duration: "30s"
+        lame_duck_grace_period: "1s"
+        "#,
+    )
+    .await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = Replica::of(&nats, &listener).await;
+    let events: Vec<_> = (0..500)
+        .map(|n| Written::on(&format!("p{}", n % 10), n))
+        .collect();
+
+    let load = Load::of(nats.publisher(), events.clone());
+    load.until(100).await;
+    nats.server().lame_duck().await;
+    nats.server().restart().await;
+
+    for result in load.publishing.await.unwrap() {
+        result.unwrap();
+    }
+    nats.until_caught_up(NOTES, READERS).await;
+    let stored = nats.stored("NOTES", ">").await;
+    assert_eq!(stored.len(), events.len(), "each is stored once");
+    let handled: BTreeSet<_> = listener.events().iter().map(|event| event.line).collect();
+    assert_eq!(handled.len(), events.len());
+    assert!(nats.dead_letters().await.is_empty());
+    replica.until_ready().await;
+    replica.stop().await;
+}

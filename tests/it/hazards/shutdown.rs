@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, TICKETS_SERVICE};
 use integration_tests::notes::{NOTES, Notes, READERS, Written};
+use integration_tests::services::System;
 use integration_tests::{Act, Reader, Replica, Scripted, TestNats, attempts, until};
+use tokio::net::TcpStream;
 
 use crate::sdk::groups::{behind_a_gate, lines, sorted};
+use crate::services::program;
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -137,4 +141,41 @@ async fn shutdown_while_the_server_is_away_does_not_wait_for_it() {
 
     let took = began.elapsed();
     assert!(took < Duration::from_secs(12), "{took:?}");
+}
+
+// Guard: `until_signalled` listens on after the first signal.
+#[tokio::test]
+async fn second_signal_ends_a_service_at_once() {
+    let system = System::builder().start_server().await;
+    for service in [TICKETS_SERVICE, ORDERS_SERVICE] {
+        system.start_service(service).await;
+    }
+    let slow = [("SANDBOX_LATENCY", "7s")];
+    let path = program(PAYMENTS_SERVICE);
+    let payments = system.run_program(PAYMENTS_SERVICE, path, &slow).await;
+    let bob = system.user("bob");
+    let order = system.order_that_awaits_payment().await;
+
+    let (paid, (status, took)) = tokio::join!(bob.tries_to_pay(order, "tok_visa"), async {
+        let charging = format!("SELECT status FROM payments.payments WHERE order_id = '{order}'");
+        system
+            .until_asked("the bank is asked", &charging, &["charging"])
+            .await;
+        payments.tell_to_stop();
+        until(
+            "it takes no more requests",
+            async || match TcpStream::connect(payments.addr()).await {
+                Ok(_) => Err("it does"),
+                Err(_) => Ok(()),
+            },
+        )
+        .await;
+        let began = Instant::now();
+        payments.tell_to_stop();
+        (payments.end().await, began.elapsed())
+    });
+
+    assert_eq!(status.code(), Some(130));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(paid.is_err(), "{paid:?}");
 }
