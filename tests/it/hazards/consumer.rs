@@ -14,6 +14,7 @@ use serde_json::json;
 use super::bank::{deposit, tellers, until_entered, withdraw};
 use crate::sdk::topology::bind_only;
 
+// Guard: `Consumer::bind` waits, not ready, until it is there.
 #[tokio::test]
 async fn consumer_that_is_deleted_is_missed_loudly_by_those_who_may_not_create_it() {
     let nats = TestNats::start().await;
@@ -43,6 +44,7 @@ async fn consumer_that_is_deleted_is_missed_loudly_by_those_who_may_not_create_i
     replica.stop().await;
 }
 
+// Guard: `Consumer::try_bind` creates it deliver-all.
 #[tokio::test]
 async fn consumer_that_is_deleted_is_created_again_by_those_who_may_and_nothing_is_lost() {
     let nats = TestNats::start().await;
@@ -72,6 +74,7 @@ async fn consumer_that_is_deleted_is_created_again_by_those_who_may_and_nothing_
     replica.stop().await;
 }
 
+// Guard: the time in `Place`: the memory of what was acknowledged goes by it too.
 #[tokio::test]
 async fn events_of_a_stream_that_was_deleted_and_created_again_are_new_ones() {
     let nats = TestNats::start().await;
@@ -105,6 +108,7 @@ async fn forget_all_but_the_last(nats: &TestNats) {
     nats.set_stream("NOTES", "discard", json!("new")).await;
 }
 
+// Guard: `monitor::may_have_aged_out`.
 #[tokio::test]
 async fn events_that_nobody_has_read_before_they_aged_out_are_missed_loudly() {
     let nats = TestNats::start().await;

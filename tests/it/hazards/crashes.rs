@@ -11,6 +11,7 @@ use super::bank::{ACCOUNT, BANK_PROCESS, deposit, skip, tellers, tellers_with, u
 
 const LEASE: Duration = Duration::from_secs(1);
 
+// Guard: `Attempts::begin` counts a redelivered event before its handler starts.
 #[tokio::test]
 async fn event_that_ends_every_process_is_dead_lettered_at_last() {
     let nats = TestNats::start().await;

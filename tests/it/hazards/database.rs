@@ -9,6 +9,7 @@ use integration_tests::{
 
 use super::bank::{ACCOUNT, BANK_PROCESS, deposit, tellers, until_entered};
 
+// Guard: `is_unavailable` knows a lock for an outage; with one attempt, each event would be dead at once.
 #[tokio::test]
 async fn locked_database_costs_no_attempt() {
     let nats = TestNats::start().await;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::bank::redrive;
 
+// Guard: `Worker::bury` terminates the original only when its letter is acknowledged.
 #[tokio::test]
 async fn original_stays_until_its_dead_letter_is_stored() {
     let nats = TestNats::start().await;
@@ -61,6 +62,7 @@ async fn original_stays_until_its_dead_letter_is_stored() {
     replica.stop().await;
 }
 
+// Guard: the group's filter takes its own redrive subjects, and no other's does.
 #[tokio::test]
 async fn redrive_goes_to_the_group_that_failed_and_to_no_other() {
     let nats = TestNats::start().await;

@@ -13,6 +13,7 @@ use super::bank::{
     ACCOUNT, deposit, headers_of, pairs, redrive, tellers, tellers_with, until_entered,
 };
 
+// Guard: the version guard, and before it the inbox.
 #[tokio::test]
 async fn event_that_comes_twice_is_applied_once() {
     let nats = TestNats::start().await;
@@ -46,6 +47,7 @@ async fn event_that_comes_twice_is_applied_once() {
     replica.stop().await;
 }
 
+// Guard: the inbox.
 #[tokio::test]
 async fn event_without_a_version_is_known_by_its_source_and_id() {
     let nats = TestNats::start().await;

@@ -34,6 +34,7 @@ async fn acknowledged_event_is_settled_and_does_not_come_again() {
     replica.stop().await;
 }
 
+// Guard: `Worker::failed` hands the event back with the delay that `RetryPolicy` says.
 #[tokio::test]
 async fn failed_event_comes_again_after_growing_delays_until_it_succeeds() {
     let nats = TestNats::start().await;
@@ -142,6 +143,7 @@ async fn rejected_event_is_dead_lettered_whole_and_not_tried_again() {
     replica.stop().await;
 }
 
+// Guard: `handle` catches panics.
 #[tokio::test]
 async fn panic_is_a_failed_attempt_and_the_last_one_a_dead_letter() {
     let nats = TestNats::start().await;
@@ -168,6 +170,7 @@ async fn panic_is_a_failed_attempt_and_the_last_one_a_dead_letter() {
     replica.stop().await;
 }
 
+// Guard: `RetryPolicy` ends, and `Worker::bury` stores the message as it came.
 #[tokio::test]
 async fn event_that_always_fails_is_dead_lettered_after_its_last_attempt_with_the_last_reason() {
     let nats = TestNats::start().await;
@@ -193,6 +196,7 @@ async fn event_that_always_fails_is_dead_lettered_after_its_last_attempt_with_th
     assert_eq!(nats.dead_letters().await.len(), 1);
 }
 
+// Guard: the deadline in `handle`.
 #[tokio::test]
 async fn handler_that_never_comes_back_is_stopped_at_its_deadline_and_has_failed() {
     let nats = TestNats::start().await;
@@ -215,6 +219,7 @@ async fn handler_that_never_comes_back_is_stopped_at_its_deadline_and_has_failed
     replica.stop().await;
 }
 
+// Guard: `Outages::until_available` tries again and counts nothing.
 #[tokio::test]
 async fn outage_costs_no_attempt_stops_everything_and_shows_in_readiness() {
     let nats = TestNats::start().await;
@@ -263,6 +268,7 @@ fn attempts_at<M: Member>(page: &str, listener: &Scripted<Written, M>) -> Vec<u3
     of_page.map(|call| call.metadata.attempt()).collect()
 }
 
+// Guard: `Attempts::failed` notes the attempt in the database.
 #[tokio::test]
 async fn attempts_are_counted_in_the_database_and_the_last_is_a_dead_letter() {
     let nats = TestNats::start().await;
@@ -299,6 +305,7 @@ async fn attempts_are_counted_in_the_database_and_the_last_is_a_dead_letter() {
     second.stop().await;
 }
 
+// Guard: `InTransaction` rolls back what failed.
 #[tokio::test]
 async fn failed_attempt_leaves_nothing_behind_and_the_next_one_succeeds() {
     let nats = TestNats::start().await;

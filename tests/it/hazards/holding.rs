@@ -62,6 +62,7 @@ async fn predecessor_that_stands_behind_its_successor_is_waited_for() {
     second.stop().await;
 }
 
+// Guard: `Worker::decide_orphan`.
 #[tokio::test]
 async fn change_whose_predecessor_can_never_come_is_dead_lettered() {
     let nats = TestNats::start().await;
@@ -85,6 +86,7 @@ async fn change_whose_predecessor_can_never_come_is_dead_lettered() {
     second.stop().await;
 }
 
+// Guard: `Database::skip_version` moves the guard and makes the successor due.
 #[tokio::test]
 async fn skipped_version_lets_its_successor_through() {
     let nats = TestNats::start().await;
@@ -109,6 +111,7 @@ async fn skipped_version_lets_its_successor_through() {
     replica.stop().await;
 }
 
+// Guard: the version guard stays where it is when a version is dead.
 #[tokio::test]
 async fn dead_lettered_version_holds_its_successors_until_its_redrive() {
     let nats = TestNats::start().await;

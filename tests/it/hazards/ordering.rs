@@ -7,6 +7,7 @@ use integration_tests::{EveryVersion, Ledger, NewestOnly, Replica, TestNats, unt
 
 use super::bank::{ACCOUNT, deposit, tellers, until_entered, withdraw};
 
+// Guard: the version guard holds what is early.
 #[tokio::test]
 async fn events_of_an_account_are_applied_in_the_order_of_their_versions() {
     let nats = TestNats::start().await;
@@ -36,6 +37,7 @@ async fn events_of_an_account_are_applied_in_the_order_of_their_versions() {
     replica.stop().await;
 }
 
+// Guard: the version guard is locked, checked and moved in the transaction of the effect.
 #[tokio::test]
 async fn two_replicas_apply_every_version_once_and_in_order() {
     let nats = TestNats::start().await;
@@ -75,6 +77,7 @@ async fn two_replicas_apply_every_version_once_and_in_order() {
     other.stop().await;
 }
 
+// Guard: the version guard moves forward only.
 #[tokio::test]
 async fn newest_only_passes_over_what_is_older_and_waits_for_nothing() {
     let nats = TestNats::start().await;

@@ -45,6 +45,7 @@ async fn commit<E: Event>(ledger: &Ledger, event: &E) {
     tx.commit().await.unwrap();
 }
 
+// Guard: the outbox.
 #[tokio::test]
 async fn what_is_committed_while_the_server_is_away_arrives_in_order_when_it_is_back() {
     let nats = TestNats::alone().await;
@@ -107,6 +108,7 @@ async fn what_is_in_the_outbox_before_there_is_a_relay_is_sent_when_there_is_one
     relay.stop().await;
 }
 
+// Guard: lanes of the relay: one for each key.
 #[tokio::test]
 async fn refused_event_holds_up_its_account_only_and_shows_in_readiness() {
     let nats = TestNats::configured(
@@ -158,6 +160,7 @@ async fn refused_event_holds_up_its_account_only_and_shows_in_readiness() {
     relay.stop().await;
 }
 
+// Guard: the relay's lease ends by itself, and `Nats-Msg-Id` tells its successor's copy.
 #[tokio::test]
 async fn one_relay_works_and_another_takes_over_when_it_has_vanished() {
     let nats = TestNats::start().await;

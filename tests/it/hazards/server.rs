@@ -49,6 +49,7 @@ impl Load {
     }
 }
 
+// Guard: the publisher repeats what has no answer under its `Nats-Msg-Id`, and the runner binds anew.
 #[tokio::test]
 async fn server_that_is_killed_under_load_loses_nothing() {
     let nats = TestNats::alone().await;
@@ -89,6 +90,7 @@ async fn server_that_is_killed_under_load_loses_nothing() {
     }
 }
 
+// Guard: `Held` knows what it holds, and renews it on the new connection.
 #[tokio::test]
 async fn handler_that_runs_through_a_restart_of_the_server_is_called_once() {
     let nats = TestNats::alone().await;
@@ -113,6 +115,7 @@ async fn handler_that_runs_through_a_restart_of_the_server_is_called_once() {
     replica.stop().await;
 }
 
+// Guard: the publisher repeats a request under its `Nats-Msg-Id` until it is answered.
 #[tokio::test]
 async fn server_that_stands_still_for_longer_than_a_request_costs_time_only() {
     let nats = TestNats::alone().await;
@@ -145,6 +148,7 @@ async fn server_that_stands_still_for_longer_than_a_request_costs_time_only() {
     replica.stop().await;
 }
 
+// Guard: `Held::acked_set` remembers what was acknowledged.
 #[tokio::test]
 async fn handler_whose_acknowledgement_is_lost_is_not_called_again() {
     let nats = TestNats::start().await;
@@ -183,6 +187,7 @@ async fn handler_whose_acknowledgement_is_lost_is_not_called_again() {
     replica.stop().await;
 }
 
+// Guard: the client connects for ever, and the runner asks anew.
 #[tokio::test]
 async fn replica_behind_a_cut_gives_way_to_another_and_comes_back() {
     let nats = TestNats::start().await;

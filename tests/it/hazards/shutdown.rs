@@ -15,6 +15,7 @@ use crate::services::program;
 
 const LEASE: Duration = Duration::from_secs(1);
 
+// Guard: `Consumer::drain` hands back what has not started.
 #[tokio::test]
 async fn shutdown_finishes_what_runs_and_hands_over_what_waits() {
     let nats = TestNats::start().await;
@@ -55,6 +56,7 @@ async fn shutdown_finishes_what_runs_and_hands_over_what_waits() {
     other.stop().await;
 }
 
+// Guard: the deadline in `Consumer::drain`.
 #[tokio::test]
 async fn handler_that_does_not_finish_in_time_is_stopped_and_its_event_comes_again() {
     let nats = TestNats::start().await;
@@ -84,6 +86,7 @@ async fn handler_that_does_not_finish_in_time_is_stopped_and_its_event_comes_aga
     other.stop().await;
 }
 
+// Guard: `Consumer::drain` awaits handlers and confirms the last acknowledgement.
 #[tokio::test]
 async fn rolling_restart_under_load_handles_every_event_once() {
     let nats = TestNats::start().await;
@@ -126,6 +129,7 @@ async fn rolling_restart_under_load_handles_every_event_once() {
     assert_eq!(sorted(listener.events()), sorted(events));
 }
 
+// Guard: the deadline around `Consumer::drain`.
 #[tokio::test]
 async fn shutdown_while_the_server_is_away_does_not_wait_for_it() {
     let nats = TestNats::alone().await;

@@ -7,6 +7,7 @@ use integration_tests::services::{Story, System, until};
 
 use super::{SERVICES, program};
 
+// Guard: no request waits for the broker: the outbox takes the event.
 #[tokio::test]
 async fn ticket_that_was_taken_while_nats_was_away_is_told_of_when_it_is_back() {
     let system = System::start().await;
@@ -38,6 +39,7 @@ async fn ticket_that_was_taken_while_nats_was_away_is_told_of_when_it_is_back() 
     system.stop().await;
 }
 
+// Guard: the event is written to the outbox in the transaction of its row.
 #[tokio::test]
 async fn ticket_whose_service_was_killed_before_it_could_tell_is_told_of_by_the_next() {
     let system = System::builder().start_server().await;
