@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited};
 use integration_tests::{
-    BankProcess, EveryVersion, Gate, Halt, Ledger, Replica, Teller, TestNats, attempts, until,
+    BankProcess, EveryVersion, Gate, Halt, Ledger, Replica, Teller, TestNats, attempts,
+    long_enough_for, until,
 };
 
 use super::bank::{ACCOUNT, BANK_PROCESS, deposit, skip, tellers, tellers_with, until_entered};
@@ -151,7 +152,7 @@ async fn replica_frozen_before_its_transaction_finds_that_another_has_applied_th
     assert!(nats.dead_letters().await.is_empty());
 }
 
-// Guard: `is_unavailable` knows a lock for an outage; without it each of the blocked events is dead at once.
+// Guard: `is_unavailable` knows a lock for an outage, or blocked events would be dead at once; then version guard and inbox.
 #[tokio::test]
 async fn replica_frozen_in_its_transaction_holds_up_others_at_no_events_expense_and_commits_once() {
     let nats = TestNats::start().await;
@@ -167,15 +168,22 @@ async fn replica_frozen_in_its_transaction_holds_up_others_at_no_events_expense_
     let deposits = Teller::<Deposited, EveryVersion>::content();
     let set_up = tellers_with(ledger.database(), deposits.clone());
     let other = Replica::start(&nats, |runner| set_up(runner).retry(attempts(1))).await;
-    nats.publish(&Deposited::of("b", 1, 7)).await;
+    // More than the frozen one has asked for: the rest, and the event that it has, go to the other.
+    let accounts: Vec<_> = (0..100).map(|n| format!("b{n}")).collect();
+    for account in &accounts {
+        nats.publish(&Deposited::of(account, 1, 7)).await;
+    }
     other.until_not_ready("locked").await;
+    long_enough_for("the lease to run out", 3 * LEASE).await;
     assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
     frozen.go_on();
     frozen.thaw();
 
     nats.until_caught_up(ACCOUNTS, BANK).await;
     assert_eq!(ledger.entries(ACCOUNT).await, [70]);
-    assert_eq!(ledger.entries("b").await, [7]);
+    for account in &accounts {
+        assert_eq!(ledger.entries(account).await, [7], "{account}");
+    }
     assert!(!deposits.asked().contains(&deposit(1, 70)), "tried twice");
     assert!(nats.dead_letters().await.is_empty());
     other.until_ready().await;

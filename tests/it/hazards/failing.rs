@@ -301,6 +301,7 @@ async fn attempts_are_counted_in_the_database_and_the_last_is_a_dead_letter() {
         ("attempts-exhausted", 2)
     );
     assert_eq!(letter.reason, "handler panicked: ink everywhere");
+    assert_eq!(deposits.asked().len(), 2, "it was tried once more");
     assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
     second.stop().await;
 }

@@ -46,7 +46,7 @@ async fn thousand_events_behind_a_slow_handler_stay_with_their_replica() {
     other.stop().await;
 }
 
-// Guard: the server's `ack_wait`, which nobody renews for who is gone.
+// Guard: nothing is acknowledged before its handler has returned.
 #[tokio::test]
 async fn what_a_vanished_replica_had_comes_to_another_when_the_lease_is_over() {
     let nats = TestNats::start().await;

@@ -333,17 +333,9 @@ async fn check_kept(
 #[tokio::test]
 async fn outbox_keeps_what_a_full_stream_does_not_take() {
     let nats = TestNats::start().await;
-    let most = async |messages: i64| {
-        nats.set_stream("ACCOUNTS", "max_msgs", json!(messages))
-            .await
-    };
-    check_kept(
-        &nats,
-        async || most(1).await,
-        "is full",
-        async || most(-1).await,
-    )
-    .await;
+    let fill = async || nats.set_stream("ACCOUNTS", "max_msgs", json!(1)).await;
+    let make_room = async || nats.set_stream("ACCOUNTS", "max_msgs", json!(-1)).await;
+    check_kept(&nats, fill, "is full", make_room).await;
 }
 
 // Guard: `Shift::settle` removes a row only when the server has stored its event.

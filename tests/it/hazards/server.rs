@@ -49,7 +49,7 @@ impl Load {
     }
 }
 
-// Guard: the publisher repeats what has no answer under its `Nats-Msg-Id`, and the runner binds anew.
+// Guard: `store` sends again what has no answer, and the runner binds anew.
 #[tokio::test]
 async fn server_that_is_killed_under_load_loses_nothing() {
     let nats = TestNats::alone().await;
@@ -90,7 +90,7 @@ async fn server_that_is_killed_under_load_loses_nothing() {
     }
 }
 
-// Guard: `Held` knows what it holds, and renews it on the new connection.
+// Guard: `Held::sort_out` knows what is held, when the server delivers it again.
 #[tokio::test]
 async fn handler_that_runs_through_a_restart_of_the_server_is_called_once() {
     let nats = TestNats::alone().await;
@@ -276,7 +276,7 @@ async fn server_that_is_stopped_for_longer_than_a_request_costs_time_only() {
     replica.stop().await;
 }
 
-// Guard: the publisher goes on after "no responders", and the runner binds anew.
+// Guard: `Consumer::session` binds anew when the connection was made anew.
 #[tokio::test]
 async fn server_that_sends_its_clients_away_loses_nothing() {
     let nats = TestNats::configured(

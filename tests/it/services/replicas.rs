@@ -229,7 +229,7 @@ async fn two_replicas_of_each_service_sell_every_ticket_once() {
     replicas.stop().await;
 }
 
-// Guard: leases of messages and of the relay, inbox, outbox, and the claim on a charge.
+// Guard: leases, those of messages and that of the relay, end by themselves.
 #[tokio::test]
 async fn killed_replica_of_each_service_leaves_no_ticket_unsold_and_none_sold_twice() {
     let system = System::builder().start_server().await;
@@ -242,7 +242,6 @@ async fn killed_replica_of_each_service_leaves_no_ticket_unsold_and_none_sold_tw
     replicas.stop().await;
 }
 
-// Guard: publishers, relays and runners wait for the server, and the inbox knows what it says twice.
 #[tokio::test]
 async fn restarted_server_leaves_no_ticket_unsold_and_none_sold_twice() {
     let system = System::builder().start_server().await;
