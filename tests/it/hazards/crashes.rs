@@ -1,5 +1,6 @@
 //! Processes that are killed or frozen in the middle of what they do.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited};
@@ -167,9 +168,13 @@ async fn replica_frozen_in_its_transaction_holds_up_others_at_no_events_expense_
 
     let deposits = Teller::<Deposited, EveryVersion>::content();
     let set_up = tellers_with(ledger.database(), deposits.clone());
-    let other = Replica::start(&nats, |runner| set_up(runner).retry(attempts(1))).await;
-    // More than the frozen one has asked for: the rest, and the event that it has, go to the other.
-    let accounts: Vec<_> = (0..100).map(|n| format!("b{n}")).collect();
+    let room = NonZeroUsize::new(256).unwrap();
+    let other = Replica::start(&nats, |runner| {
+        set_up(runner).retry(attempts(1)).concurrency(room)
+    })
+    .await;
+    // More than the frozen one has asked for: the rest goes to the other, and then the event that the frozen one has.
+    let accounts: Vec<_> = (0..200).map(|n| format!("b{n}")).collect();
     for account in &accounts {
         nats.publish(&Deposited::of(account, 1, 7)).await;
     }

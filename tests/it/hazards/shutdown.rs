@@ -86,7 +86,6 @@ async fn handler_that_does_not_finish_in_time_is_stopped_and_its_event_comes_aga
     other.stop().await;
 }
 
-// Guard: `Consumer::drain` lets finish what has begun.
 #[tokio::test]
 async fn rolling_restart_under_load_handles_every_event_once() {
     let nats = TestNats::start().await;
