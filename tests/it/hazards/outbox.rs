@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use common::{Client, Database, Event, Publisher as _, Relay, build_client};
 use integration_tests::notes::{ACCOUNTS, Bank, Deposited};
-use integration_tests::{BankProcess, Halt, Role};
-use integration_tests::{Cable, EveryVersion, Ledger, Replica, TestNats, long_enough_for, until};
+use integration_tests::{
+    BankProcess, Cable, EveryVersion, Halt, Ledger, Replica, Role, TestNats, long_enough_for, until,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;

@@ -128,7 +128,7 @@ async fn rolling_restart_under_load_handles_every_event_once() {
     assert_eq!(sorted(listener.events()), sorted(events));
 }
 
-// Guard: the deadline around `Consumer::drain`.
+// Guard: the confirmation of the last acknowledgement is waited for no longer than `LAST_WORDS`.
 #[tokio::test]
 async fn shutdown_while_the_server_is_away_does_not_wait_for_it() {
     let nats = TestNats::alone().await;
