@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use crate::listener::{Listener, assert_may_listen};
 use crate::name::{QueueGroup, StreamName};
 use crate::retry::RetryPolicy;
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
-use crate::topology::{Provisioning, Topology, TopologyError};
+use crate::topology::{LEASE, Provisioning, Topology, TopologyError};
 
 mod attempts;
 mod consumer;
@@ -277,13 +278,18 @@ impl Runner {
                 outages: Outages::new(part, self.client.health(), stop.clone()),
                 stop: stop.clone(),
                 drain: self.drain,
+                lease: watch::Sender::new(LEASE),
                 streams: streams.get(&group).into_iter().flatten().copied().collect(),
                 searched: Searched::default(),
                 unburied: Mutex::default(),
             });
             #[cfg(feature = "sql")]
             tasks.spawn(Arc::clone(&worker).sweep());
-            tasks.spawn(monitor::monitor(Arc::clone(&worker)));
+            tasks.spawn(monitor::monitor(
+                Arc::clone(&worker),
+                topology.clone(),
+                self.provisioning,
+            ));
             let consumer = Consumer {
                 worker,
                 concurrency: self.concurrency.get(),

@@ -5,9 +5,11 @@
     reason = "a test may panic, and so may its helpers"
 )]
 
+mod account;
 mod demo;
 mod documents;
 mod foreign;
+mod hazards;
 mod program;
 mod sdk;
 mod services;

@@ -17,7 +17,7 @@ use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, TICKETS_SERVICE};
 const SERVICES: [QueueGroup; 3] = [TICKETS_SERVICE, ORDERS_SERVICE, PAYMENTS_SERVICE];
 
 /// The program of a service, as cargo has built it for this test.
-fn program(service: QueueGroup) -> &'static str {
+pub(crate) fn program(service: QueueGroup) -> &'static str {
     match service {
         TICKETS_SERVICE => env!("CARGO_BIN_EXE_tickets-service-under-test"),
         ORDERS_SERVICE => env!("CARGO_BIN_EXE_orders-service-under-test"),

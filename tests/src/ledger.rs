@@ -32,7 +32,7 @@ impl Ledger {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("bank.db").display());
-        let database = open(&url).await;
+        let database = Self::open(&url).await;
         Self {
             database,
             url,
@@ -46,9 +46,26 @@ impl Ledger {
         &self.database
     }
 
+    /// Where the database is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The database at this address, with its tables.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be had.
+    pub async fn open(url: &str) -> Database {
+        let database = Database::connect(url).await.unwrap();
+        database.migrate("bank", &[ENTRIES]).await.unwrap();
+        database
+    }
+
     /// The database, as another process opens it.
     pub async fn reopen(&self) -> Database {
-        open(&self.url).await
+        Self::open(&self.url).await
     }
 
     /// Keeps everybody from writing until the lock is [released](Lock::release).
@@ -157,12 +174,6 @@ impl Lock {
 
 const ENTRIES: &str = "CREATE TABLE entries (number INTEGER PRIMARY KEY, account TEXT NOT NULL, amount BIGINT NOT NULL)";
 
-async fn open(url: &str) -> Database {
-    let database = Database::connect(url).await.unwrap();
-    database.migrate("bank", &[ENTRIES]).await.unwrap();
-    database
-}
-
 /// An event as an entry.
 pub trait Entry: common::Event {
     /// Who enters it.
@@ -237,7 +248,7 @@ impl Reads for NewestOnly {
 /// What a teller says to an event before entering it.
 type Opinion<E> = dyn Fn(&E) -> Result<(), Failure> + Send + Sync;
 
-/// Enters events, and writes down how often it was asked. Clones share what is written.
+/// Enters events, refuses what would overdraw an account, and writes down how often it was asked. Clones share what is written.
 pub struct Teller<E, O> {
     opinion: Arc<Opinion<E>>,
     gate: Option<Gate>,
@@ -333,11 +344,17 @@ impl<E: Entry + Clone, O: Reads> TransactionalListener for Teller<E, O> {
             gate.pass().await;
         }
         let (account, amount) = event.entry();
-        sqlx::query("INSERT INTO entries (account, amount) VALUES ($1, $2)")
-            .bind(account)
-            .bind(amount)
-            .execute(tx.connection())
-            .await?;
+        let entered = sqlx::query(
+            "INSERT INTO entries (account, amount) SELECT $1, $2
+             WHERE (SELECT COALESCE(SUM(amount), 0) FROM entries WHERE account = $1) + $2 >= 0",
+        )
+        .bind(account)
+        .bind(amount)
+        .execute(tx.connection())
+        .await?;
+        if entered.rows_affected() == 0 {
+            return Err(Failure::reject(format!("`{account}` would be overdrawn")));
+        }
         (self.opinion)(&event)
     }
 }

@@ -6,6 +6,7 @@
     reason = "what fails here fails the test that called it"
 )]
 
+mod bank_process;
 mod cable;
 mod certificates;
 mod cluster;
@@ -15,6 +16,7 @@ mod ledger;
 mod load;
 mod nats;
 pub mod notes;
+mod own_process;
 pub mod parcels;
 mod replica;
 mod scripted;
@@ -23,13 +25,14 @@ pub mod services;
 mod until;
 mod wire;
 
+pub use bank_process::{BankProcess, Disk, Halt, Role};
 pub use cable::Cable;
 pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use jwt::Operator;
 pub use ledger::{Entry, EveryVersion, Ledger, Lock, NewestOnly, Reads, Teller};
 pub use load::{Load, Pulse};
-pub use nats::{ConsumerState, Letter, Message, TestNats, server_of};
+pub use nats::{Backup, ConsumerState, Letter, Message, TestNats, server_of};
 pub use replica::{CREATE, Replica, attempts};
 pub use scripted::{Act, Archivist, Banker, Call, Gate, HastyReader, Member, Reader, Scripted};
 pub use server::Server;

@@ -14,10 +14,12 @@ use crate::cluster::Cluster;
 use crate::server::Server;
 use crate::wire::Wire;
 
+mod backup;
 mod dead_letters;
 mod look;
 mod members;
 
+pub use backup::Backup;
 pub use dead_letters::Letter;
 pub(crate) use look::read;
 pub use look::{ConsumerState, Message};

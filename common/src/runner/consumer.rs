@@ -19,7 +19,7 @@ use crate::health::Severity;
 use crate::jitter::jitter;
 use crate::metadata::Place;
 use crate::name::{QueueGroup, StreamName};
-use crate::topology::{ConsumerInfo, LEASE, Topology};
+use crate::topology::{ConsumerInfo, Topology};
 
 /// How long a connection must hold for its losses to be forgotten.
 const LOSSES_WITHIN: Duration = Duration::from_mins(1);
@@ -44,8 +44,6 @@ pub(super) struct Consumer {
 struct Held {
     lanes: Lanes<String, Received>,
     leases: HashMap<Place, Subject>,
-    /// How long a lease lasts.
-    lease: Duration,
     jobs: JoinSet<Job>,
     /// Messages that were acknowledged, oldest first: a redelivery of one was on its way already.
     acked: VecDeque<Place>,
@@ -83,7 +81,6 @@ impl Consumer {
         let mut held = Held {
             lanes: Lanes::new(self.concurrency),
             leases: HashMap::new(),
-            lease: LEASE,
             jobs: JoinSet::new(),
             acked: VecDeque::new(),
             acked_set: HashSet::new(),
@@ -91,8 +88,7 @@ impl Consumer {
         };
         let mut lost = 0_u32;
         let mut on_the_way = Vec::new();
-        while let Some((pull, lease)) = self.bind_while_working(&mut lost, &mut held).await {
-            held.lease = lease;
+        while let Some(pull) = self.bind_while_working(&mut lost, &mut held).await {
             let began = Instant::now();
             match self.session(pull, &mut held).await {
                 End::Stopped(messages) => {
@@ -117,12 +113,8 @@ impl Consumer {
     }
 
     /// Finds the consumer, which may take long; what is here keeps its lease meanwhile, and goes on.
-    async fn bind_while_working(
-        &self,
-        lost: &mut u32,
-        held: &mut Held,
-    ) -> Option<(Pull, Duration)> {
-        let mut renew = held.renewals();
+    async fn bind_while_working(&self, lost: &mut u32, held: &mut Held) -> Option<Pull> {
+        let mut renew = self.renewals();
         let bind = self.bind(lost);
         tokio::pin!(bind);
         loop {
@@ -136,7 +128,7 @@ impl Consumer {
 
     /// Finds the consumer, again and again, and makes sure that nothing it has delivered kills the
     /// connection. `None`: it was time to stop.
-    async fn bind(&self, lost: &mut u32) -> Option<(Pull, Duration)> {
+    async fn bind(&self, lost: &mut u32) -> Option<Pull> {
         loop {
             let delay = match *lost {
                 0 => Duration::ZERO,
@@ -164,7 +156,7 @@ impl Consumer {
         }
     }
 
-    async fn try_bind(&self) -> Result<(Pull, Duration), String> {
+    async fn try_bind(&self) -> Result<Pull, String> {
         let Worker {
             client,
             group,
@@ -201,7 +193,8 @@ impl Consumer {
         let pull = Pull::open(&connection, stream.as_str(), group.as_str())
             .await
             .map_err(|err| Chain(&err).to_string())?;
-        Ok((pull, info.lease()))
+        self.worker.go_by(info.lease());
+        Ok(pull)
     }
 
     /// Fetches and hands out until something is lost or it is time to stop.
@@ -210,7 +203,8 @@ impl Consumer {
         let mut connected = worker.client.signals().connected();
         connected.mark_unchanged();
         let mut unavailable = worker.outages.watch();
-        let mut renew = held.renewals();
+        let mut lease = worker.lease.subscribe();
+        let mut renew = self.renewals();
         let capacity = self.concurrency * 2;
         let reason = loop {
             if *unavailable.borrow_and_update() == 0 {
@@ -227,6 +221,7 @@ impl Consumer {
                 biased;
                 () = self.stop.cancelled() => return End::Stopped(pull.close().await),
                 _ = renew.tick() => held.renew(worker).await,
+                Ok(()) = lease.changed() => renew = self.renewals(),
                 Some(job) = held.jobs.join_next() => held.finished(job),
                 pulled = pull.next() => match pulled {
                     Pulled::Message(message) => held.accept(message, worker).await,
@@ -252,6 +247,15 @@ impl Consumer {
         End::Lost(reason)
     }
 
+    /// When the leases are renewed: at once, and three times in each.
+    fn renewals(&self) -> Interval {
+        let lease = *self.worker.lease.borrow();
+        // An operator may set a nanosecond, and a third of that is no time at all.
+        let mut renew = interval((lease / 3).max(Duration::from_millis(1)));
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        renew
+    }
+
     /// Hands back what has not started, lets finish what has, and makes sure of the acknowledgements.
     async fn drain(&self, mut held: Held, on_the_way: Vec<Message>) {
         let worker = &self.worker;
@@ -265,7 +269,7 @@ impl Consumer {
             held.leases.remove(&received.position.place());
             worker.hand_over(&received).await;
         }
-        let mut renew = held.renewals();
+        let mut renew = self.renewals();
         while !held.jobs.is_empty() {
             tokio::select! {
                 Some(job) = held.jobs.join_next() => held.finished(job),
@@ -294,13 +298,6 @@ impl Consumer {
 }
 
 impl Held {
-    /// When the leases are renewed.
-    fn renewals(&self) -> Interval {
-        let mut renew = interval(self.lease / 3);
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        renew
-    }
-
     async fn renew(&self, worker: &Worker) {
         for reply in self.leases.values() {
             // One that does not get through stands for all: the connection is gone for the moment.

@@ -1,4 +1,5 @@
-//! Looks after what goes wrong slowly: a stream that fills up, messages that age out unread.
+//! Looks after what nobody tells of: a stream that fills up, messages that age out unread, a
+//! consumer that somebody changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,17 @@ use crate::client::Client;
 use crate::error::Chain;
 use crate::health::Severity;
 use crate::name::{Schedules, StreamName};
-use crate::topology::{ConsumerInfo, DEAD_LETTERS, StreamInfo, StreamState};
+use crate::topology::{
+    ConsumerInfo, DEAD_LETTERS, Drift, LEASE, Provisioning, StreamInfo, StreamState, Topology,
+};
 
 use super::worker::Worker;
 
-const EVERY: Duration = Duration::from_secs(30);
+/// As often as a lease lasts: one that an operator shortens is noticed within its old time.
+const EVERY: Duration = LEASE;
 
-/// Watches one stream for one group, until `stop`.
-pub(super) async fn monitor(worker: Arc<Worker>) {
+/// Watches one stream and its consumer for one group, until `stop`.
+pub(super) async fn monitor(worker: Arc<Worker>, declared: Topology, provisioning: Provisioning) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut settled = Settled::default();
@@ -26,14 +30,19 @@ pub(super) async fn monitor(worker: Arc<Worker>) {
             () = worker.stop.cancelled() => return,
         }
         worker.forget_unburied();
-        if let Err(reason) = look(&worker, &mut settled).await {
+        if let Err(reason) = look(&worker, &declared, provisioning, &mut settled).await {
             // Who binds the consumer says so too, and louder.
             tracing::debug!(stream = %worker.stream, reason, "stream could not be looked at");
         }
     }
 }
 
-async fn look(worker: &Worker, settled: &mut Settled) -> Result<(), String> {
+async fn look(
+    worker: &Worker,
+    declared: &Topology,
+    provisioning: Provisioning,
+    settled: &mut Settled,
+) -> Result<(), String> {
     let api = |err| Chain(&err).to_string();
     let Worker {
         client,
@@ -50,6 +59,8 @@ async fn look(worker: &Worker, settled: &mut Settled) -> Result<(), String> {
     let Some(consumer) = consumer.await.map_err(api)? else {
         return Ok(());
     };
+    worker.go_by(consumer.lease());
+    look_at_settings(worker, declared, provisioning, &consumer).await?;
     let part = format!("floor of {group} on {stream}");
     let StreamState {
         first_seq: first,
@@ -75,6 +86,38 @@ async fn look(worker: &Worker, settled: &mut Settled) -> Result<(), String> {
         settled.note(last, waits);
     }
     Ok(())
+}
+
+/// Somebody may have taken from the consumer what this group needs: said, and put back by those who may.
+async fn look_at_settings(
+    worker: &Worker,
+    declared: &Topology,
+    provisioning: Provisioning,
+    consumer: &ConsumerInfo,
+) -> Result<(), String> {
+    let Worker {
+        client,
+        group,
+        stream,
+        ..
+    } = worker;
+    let (stream, group) = (stream.as_str(), group.as_str());
+    let part = format!("settings of {group} on {stream}");
+    let lacks = declared.lacks(stream, group, consumer);
+    if lacks.is_empty() {
+        client.health().clear(&part);
+        return Ok(());
+    }
+    let lines: Vec<_> = lacks.iter().map(Drift::to_string).collect();
+    let message = format!("somebody has changed the consumer: {}", lines.join("; "));
+    client.health().report(&part, Severity::NotReady, message);
+    match provisioning {
+        Provisioning::BindOnly => Ok(()),
+        Provisioning::Create { .. } => declared
+            .provision_consumer(client, stream, group)
+            .await
+            .map_err(|err| Chain(&err).to_string()),
+    }
 }
 
 /// Up to where a group has settled what was meant for it. The server's floor is its last own event: it stays behind

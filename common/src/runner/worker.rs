@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::Subject;
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -75,6 +76,8 @@ pub(super) struct Worker {
     pub(super) stop: CancellationToken,
     /// How long work may go on after `stop`.
     pub(super) drain: Duration,
+    /// How long a delivered message is ours unless renewed, as was last seen.
+    pub(super) lease: watch::Sender<Duration>,
     /// The streams of the group.
     pub(super) streams: Vec<StreamName>,
     /// How far it was looked for messages that kill connections.
@@ -357,6 +360,15 @@ impl Worker {
         let words = format!("-NAK {{\"delay\":{}}}", delay.as_nanos());
         self.say(&received.reply, words.into()).await;
         Outcome::Returned
+    }
+
+    /// Goes by the lease that the consumer has, which operators may change at any time.
+    pub(super) fn go_by(&self, lease: Duration) {
+        self.lease.send_if_modified(|ours| {
+            let differs = *ours != lease;
+            *ours = lease;
+            differs
+        });
     }
 
     /// Renews the lease of a message. `false`: that did not get through.

@@ -458,7 +458,19 @@ fn compare(
 }
 
 impl Topology {
-    /// Brings back the consumer of a group on a stream.
+    /// Where the consumer of a group on a stream has less than is declared of it.
+    pub(crate) fn lacks(&self, stream: &str, group: &str, found: &ConsumerInfo) -> Vec<Drift> {
+        let plans = self.consumers.values();
+        plans
+            .filter(|plan| plan.stream.as_str() == stream && plan.group.as_str() == group)
+            .flat_map(|plan| {
+                let comparison = Declared::consumer(plan).compare(&found.config);
+                [comparison.fixed, comparison.less].concat()
+            })
+            .collect()
+    }
+
+    /// Brings back the consumer of a group on a stream, with what it should have.
     pub(crate) async fn provision_consumer(
         &self,
         client: &Client,

@@ -8,7 +8,7 @@ use integration_tests::notes::{ACCOUNTS, BANK, Deposited, NOTES, READERS, Writte
 use integration_tests::{Act, EveryVersion, Ledger, Reader, Replica, Scripted, Teller, TestNats};
 use serde_json::{Value, json};
 
-use super::transactional::{deposit, redrive, tellers, tellers_with, until_entered};
+use crate::hazards::bank::{deposit, redrive, tellers, tellers_with, until_entered};
 
 const CHANNEL: &str = "note:written.p";
 const STRUCTURED: [(&str, &str); 1] = [("content-type", "application/cloudevents+json")];

@@ -147,6 +147,7 @@ fn replace(path: &Path, content: &str) {
     fs::rename(new, path).unwrap();
 }
 
+// Guard: `prove` reads the file at each connection.
 #[tokio::test]
 async fn credentials_that_are_replaced_before_they_expire_are_found_and_nothing_is_lost() {
     let folder = TempDir::new().unwrap();
@@ -172,7 +173,6 @@ async fn credentials_that_are_replaced_before_they_expire_are_found_and_nothing_
         told.push(what);
     }
 
-    // Guard: `prove` reads the file at each connection.
     let old_path = folder.path().join("old.creds");
     replace(&old_path, &old);
     let late = ClientConfig::new("guest")
@@ -201,6 +201,7 @@ async fn credentials_that_are_replaced_before_they_expire_are_found_and_nothing_
     replica.stop().await;
 }
 
+// Guard: `Signals::note` tells a refusal from a connection that is lost.
 #[tokio::test]
 async fn credentials_that_are_over_are_said_until_new_ones_are_there() {
     let folder = TempDir::new().unwrap();
@@ -214,7 +215,6 @@ async fn credentials_that_are_over_are_said_until_new_ones_are_there() {
     let client = build_client(&config).await.unwrap();
     let (replica, listener) = listens(&client).await;
 
-    // Guard: `Signals::note` tells a refusal from a connection that is lost.
     replica
         .until_not_ready("server refuses the credentials")
         .await;

@@ -66,7 +66,7 @@ pub(super) async fn letters(nats: &TestNats) -> Vec<Letter> {
     all
 }
 
-pub(super) async fn until_letters(nats: &TestNats, number: usize) -> Vec<Letter> {
+pub(crate) async fn until_letters(nats: &TestNats, number: usize) -> Vec<Letter> {
     until(&format!("there are {number} letters"), async || {
         let letters = letters(nats).await;
         if letters.len() == number {

@@ -12,7 +12,7 @@ use integration_tests::{
 };
 use serde_json::json;
 
-use super::transactional::redrive;
+use crate::hazards::bank::redrive;
 
 const SUBJECT: &str = "parcel:weighed.p";
 /// The most often that a message is handed back that nobody can read.

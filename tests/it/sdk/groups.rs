@@ -1,18 +1,12 @@
 //! Who is given which event: replicas of a group share, groups do not, and what is held is held on to.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use integration_tests::notes::{ARCHIVE, Erased, NOTES, NextWritten, Notes, READERS, Written};
 use integration_tests::{
-    Act, Archivist, Gate, Member, Reader, Replica, Scripted, TestNats, attempts, long_enough_for,
-    until,
+    Act, Archivist, Gate, Member, Reader, Replica, Scripted, TestNats, long_enough_for, until,
 };
-
-/// Long enough for a busy machine to renew it, and short enough to wait for its end.
-const LEASE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn replicas_share_what_every_group_is_given() {
@@ -148,183 +142,6 @@ async fn no_more_is_handled_at_once_than_was_said_and_little_is_fetched_ahead() 
 }
 
 #[tokio::test]
-async fn thousand_events_behind_a_slow_handler_stay_with_their_replica() {
-    let nats = TestNats::start().await;
-    nats.provision::<Notes>().await;
-    nats.set_lease(NOTES, READERS, LEASE).await;
-    let (gate, listener) = behind_a_gate(|written| written.line == 0);
-    let idle = listener.twin();
-    let events = lines(1, 1001);
-    for result in nats.publisher().publish_all(&events).await {
-        result.unwrap();
-    }
-    let many = NonZeroUsize::new(512).unwrap();
-    let busy = Replica::start(&nats, |runner| {
-        runner.listen(listener.clone()).concurrency(many)
-    })
-    .await;
-    nats.until_consumer(NOTES, READERS, "has given away all", |state| {
-        state.unsettled == 1001
-    })
-    .await;
-    let other = Replica::of(&nats, &idle).await;
-
-    long_enough_for("every lease to run out", 3 * LEASE).await;
-    gate.open();
-
-    nats.until_caught_up(NOTES, READERS).await;
-    assert_eq!(listener.events(), events);
-    let calls = listener.calls();
-    assert!(calls.iter().all(|call| call.metadata.attempt() == 1));
-    assert!(idle.calls().is_empty(), "the other was given some");
-    busy.stop().await;
-    other.stop().await;
-}
-
-#[tokio::test]
-async fn what_a_vanished_replica_had_comes_to_another_when_the_lease_is_over() {
-    let nats = TestNats::start().await;
-    nats.provision::<Notes>().await;
-    nats.set_lease(NOTES, READERS, LEASE).await;
-    let hangs = Scripted::<Written, Reader>::always(Act::Hang);
-    let doomed = Replica::of(&nats, &hangs).await;
-    let events = lines(5, 2);
-    for event in &events {
-        nats.publish(event).await;
-    }
-    hangs.until_called(5).await;
-    nats.until_consumer(NOTES, READERS, "has given away all", |state| {
-        state.unsettled == 10
-    })
-    .await;
-    let listener = Scripted::<Written, Reader>::acks();
-    let heir = Replica::of(&nats, &listener).await;
-    assert!(listener.calls().is_empty(), "what is held was given away");
-
-    doomed.vanish();
-
-    nats.until_caught_up(NOTES, READERS).await;
-    assert_eq!(sorted(listener.events()), sorted(events));
-    let attempts = listener
-        .calls()
-        .into_iter()
-        .map(|call| call.metadata.attempt());
-    assert_eq!(attempts.max(), Some(2));
-    heir.stop().await;
-}
-
-#[tokio::test]
-async fn shutdown_finishes_what_runs_and_hands_over_what_waits() {
-    let nats = TestNats::start().await;
-    let (gate, listener) = behind_a_gate(|_| true);
-    let one = Replica::start(&nats, |runner| {
-        runner.listen(listener.clone()).retry(attempts(1))
-    })
-    .await;
-    for line in 1..=10 {
-        nats.publish(&Written::on("a", line)).await;
-    }
-    listener.until_called(1).await;
-    nats.until_consumer(NOTES, READERS, "has given away all", |state| {
-        state.unsettled == 10
-    })
-    .await;
-    let twin = Scripted::<Written, Reader>::acks();
-    // What was handed over was tried by nobody, and one attempt is left for it.
-    let other = Replica::start(&nats, |runner| {
-        runner.listen(twin.clone()).retry(attempts(1))
-    })
-    .await;
-
-    let began = Instant::now();
-    one.tell_to_stop();
-    twin.until_called(9).await;
-    gate.open();
-    one.stop().await;
-
-    let took = began.elapsed();
-    let half_a_lease = Duration::from_secs(5);
-    assert!(took < half_a_lease, "left to their leases: {took:?}");
-    nats.until_caught_up(NOTES, READERS).await;
-    assert_eq!(listener.events(), [Written::on("a", 1)]);
-    let rest: Vec<_> = (2..=10).map(|line| Written::on("a", line)).collect();
-    assert_eq!(sorted(twin.events()), rest);
-    assert!(nats.dead_letters().await.is_empty());
-    other.stop().await;
-}
-
-#[tokio::test]
-async fn handler_that_does_not_finish_in_time_is_stopped_and_its_event_comes_again() {
-    let nats = TestNats::start().await;
-    nats.provision::<Notes>().await;
-    nats.set_lease(NOTES, READERS, LEASE).await;
-    let hangs = Scripted::<Written, Reader>::always(Act::Hang);
-    let drain = Duration::from_millis(300);
-    let one = Replica::start(&nats, |runner| {
-        runner.listen(hangs.clone()).drain_within(drain)
-    })
-    .await;
-    nats.publish(&Written::on("a", 1)).await;
-    hangs.until_called(1).await;
-
-    let began = Instant::now();
-    one.stop().await;
-
-    let took = began.elapsed();
-    assert!(
-        took >= drain && took < drain + Duration::from_secs(4),
-        "{took:?}"
-    );
-    let listener = Scripted::<Written, Reader>::acks();
-    let other = Replica::of(&nats, &listener).await;
-    nats.until_caught_up(NOTES, READERS).await;
-    assert_eq!(listener.events(), [Written::on("a", 1)]);
-    other.stop().await;
-}
-
-#[tokio::test]
-async fn rolling_restart_under_load_handles_every_event_once() {
-    let nats = TestNats::start().await;
-    nats.provision::<Notes>().await;
-    let listener = Scripted::<Written, Reader>::acks();
-    let mut replica = Replica::of(&nats, &listener).await;
-    let events = lines(50, 40);
-    let so_far = Arc::new(AtomicUsize::new(0));
-    let publishing = tokio::spawn({
-        let (publisher, events) = (nats.publisher(), events.clone());
-        let counted = Arc::clone(&so_far);
-        async move {
-            for chunk in events.chunks(50) {
-                for result in publisher.publish_all(chunk).await {
-                    result.unwrap();
-                    counted.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-    });
-
-    for round in 1..=5 {
-        let next = Replica::of(&nats, &listener).await;
-        until("there is some load", async || {
-            let load = so_far.load(Ordering::Relaxed);
-            if load >= round * 200 {
-                Ok(())
-            } else {
-                Err(load)
-            }
-        })
-        .await;
-        replica.stop().await;
-        replica = next;
-    }
-
-    publishing.await.unwrap();
-    nats.until_caught_up(NOTES, READERS).await;
-    replica.stop().await;
-    assert_eq!(sorted(listener.events()), sorted(events));
-}
-
-#[tokio::test]
 async fn group_that_is_stuck_holds_up_no_other() {
     let nats = TestNats::start().await;
     let stuck = Scripted::<Written, Reader>::always(Act::Unavailable("no glasses"));
@@ -346,7 +163,7 @@ async fn group_that_is_stuck_holds_up_no_other() {
 }
 
 /// A listener that takes events, and with those of some waits until the gate is opened.
-fn behind_a_gate(
+pub(crate) fn behind_a_gate(
     waits: impl Fn(&Written) -> bool + Send + Sync + 'static,
 ) -> (Gate, Scripted<Written, Reader>) {
     let gate = Gate::shut();
@@ -362,7 +179,7 @@ fn behind_a_gate(
 }
 
 /// So many lines on so many pages each.
-fn lines(pages: u32, lines: u32) -> Vec<Written> {
+pub(crate) fn lines(pages: u32, lines: u32) -> Vec<Written> {
     let all = (0..lines).flat_map(|line| (0..pages).map(move |page| (page, line)));
     all.map(|(page, line)| Written::on(&format!("p{page}"), line))
         .collect()
@@ -374,7 +191,7 @@ fn of_page<M: Member>(page: &str, listener: &Scripted<Written, M>) -> Vec<Writte
     events
 }
 
-fn sorted(mut events: Vec<Written>) -> Vec<Written> {
+pub(crate) fn sorted(mut events: Vec<Written>) -> Vec<Written> {
     events.sort_by(|one, other| (&one.page, one.line).cmp(&(&other.page, other.line)));
     events
 }

@@ -11,7 +11,7 @@ use integration_tests::{EveryVersion, Ledger, Replica, Teller, TestNats, long_en
 use serde_json::json;
 
 use super::dead_letters::{Mended, letters, readers, run, until_letters};
-use super::transactional::{ACCOUNT, deposit, tellers_with, until_entered, withdraw};
+use crate::hazards::bank::{ACCOUNT, deposit, tellers_with, until_entered, withdraw};
 use crate::program::{sgt, start_sgt};
 
 /// Users of one account: who may do everything, who may not remove a letter, and who may send none.

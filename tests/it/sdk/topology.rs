@@ -12,7 +12,7 @@ use integration_tests::notes::{
     ARCHIVE, Deposited, Erased, NOTES, NextNotes, NextWritten, Notes, READERS, Withdrawn, Written,
 };
 use integration_tests::{
-    Act, EveryVersion, Gate, Ledger, NewestOnly, Reader, Replica, Scripted, Teller, TestNats, until,
+    EveryVersion, Ledger, NewestOnly, Reader, Replica, Scripted, Teller, TestNats,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream};
@@ -85,7 +85,7 @@ async fn refusal(nats: &TestNats) -> Vec<Drift> {
     }
 }
 
-async fn bind_only(nats: &TestNats, listener: &Scripted<Written, Reader>) -> Replica {
+pub(crate) async fn bind_only(nats: &TestNats, listener: &Scripted<Written, Reader>) -> Replica {
     let client = nats.connect("bind-only").await;
     Replica::begin(&client, |runner| {
         runner
@@ -343,89 +343,6 @@ async fn pruning_removes_what_no_line_names_and_nothing_else_does() {
         1,
         "events are not pruned"
     );
-}
-
-#[tokio::test]
-async fn consumer_that_is_deleted_is_missed_loudly_by_those_who_may_not_create_it() {
-    let nats = TestNats::start().await;
-    nats.provision::<Notes>().await;
-    let listener = Scripted::<Written, Reader>::acks();
-    let replica = bind_only(&nats, &listener).await;
-    replica.until_ready().await;
-    nats.publish(&Written::on("p", 1)).await;
-    nats.until_caught_up(NOTES, READERS).await;
-
-    nats.delete_consumer(NOTES, READERS).await;
-    replica.until_not_ready("it is not on the server").await;
-    nats.publish(&Written::on("p", 2)).await;
-    assert_eq!(listener.calls().len(), 1);
-    assert!(
-        nats.consumer(NOTES, READERS).await.is_none(),
-        "it was created"
-    );
-    nats.provision::<Notes>().await;
-
-    replica.until_ready().await;
-    nats.until_caught_up(NOTES, READERS).await;
-    // The consumer begins at the beginning. Who deletes it to have events again gets them; what must not be done
-    // twice is done in a database, which knows.
-    let replayed = [1, 1, 2].map(|line| Written::on("p", line));
-    assert_eq!(listener.events(), replayed);
-    replica.stop().await;
-}
-
-#[tokio::test]
-async fn consumer_that_is_deleted_is_created_again_by_those_who_may_and_nothing_is_lost() {
-    let nats = TestNats::start().await;
-    let gate = Gate::shut();
-    let shut = gate.clone();
-    let listener = Scripted::<Written, Reader>::new(move |_, _| Act::AckBehind(shut.clone()));
-    let replica = Replica::of(&nats, &listener).await;
-    nats.publish(&Written::on("p", 1)).await;
-    nats.publish(&Written::on("p", 2)).await;
-    listener.until_called(1).await;
-
-    nats.delete_consumer(NOTES, READERS).await;
-    until("it is there again", async || {
-        nats.consumer(NOTES, READERS).await.ok_or(())
-    })
-    .await;
-    nats.publish(&Written::on("p", 3)).await;
-    gate.open();
-
-    nats.until_caught_up(NOTES, READERS).await;
-    replica.until_ready().await;
-    let mut events = listener.events();
-    events.dedup();
-    for line in 1..=3 {
-        assert!(events.contains(&Written::on("p", line)), "{events:?}");
-    }
-    replica.stop().await;
-}
-
-#[tokio::test]
-async fn events_of_a_stream_that_was_deleted_and_created_again_are_new_ones() {
-    let nats = TestNats::start().await;
-    let listener = Scripted::<Written, Reader>::acks();
-    let replica = Replica::of(&nats, &listener).await;
-    nats.publish(&Written::on("p", 1)).await;
-    nats.until_caught_up(NOTES, READERS).await;
-
-    nats.delete_stream("NOTES").await;
-    replica.until_not_ready("consumer readers on NOTES").await;
-    nats.provision::<Notes>().await;
-    nats.publish(&Written::on("p", 2)).await;
-
-    replica.until_ready().await;
-    let calls = listener.until_called(2).await;
-    assert_eq!(
-        listener.events(),
-        [Written::on("p", 1), Written::on("p", 2)]
-    );
-    let places: Vec<_> = calls.iter().map(|call| call.metadata.sequence()).collect();
-    assert_eq!(places, [1, 1], "the same place, and another event");
-    nats.until_caught_up(NOTES, READERS).await;
-    replica.stop().await;
 }
 
 #[tokio::test]

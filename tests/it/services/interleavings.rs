@@ -60,6 +60,7 @@ async fn order_that_payments_service_has_not_heard_of_can_be_paid_as_soon_as_it_
     system.stop().await;
 }
 
+// Guard: the version guard holds what is early.
 #[tokio::test]
 async fn version_that_is_missing_holds_up_the_later_ones_until_it_arrives() {
     let system = System::start().await;
@@ -91,6 +92,7 @@ async fn version_that_is_missing_holds_up_the_later_ones_until_it_arrives() {
     system.stop().await;
 }
 
+// Guard: the version guard holds what is early.
 #[tokio::test]
 async fn cancellation_that_overtakes_its_order_is_held_and_then_applied() {
     let system = System::start().await;

@@ -72,6 +72,7 @@ async fn order_that_nobody_pays_expires_and_its_ticket_is_for_sale_again() {
     system.stop().await;
 }
 
+// Guard: orders-service sweeps for overdue orders: a schedule is never the truth.
 #[tokio::test]
 async fn order_whose_schedule_is_lost_expires_by_the_sweep() {
     let system = System::builder()

@@ -270,6 +270,7 @@ async fn payments_at_the_moment_of_expiry_end_one_way_or_the_other() {
     system.stop().await;
 }
 
+// Guard: the payment is written as `charging`, with its idempotency key, before the bank is asked.
 #[tokio::test]
 async fn payments_process_killed_between_charge_and_commit_has_charged_once() {
     let system = System::builder().start_server().await;

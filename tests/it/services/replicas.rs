@@ -233,6 +233,7 @@ async fn two_replicas_of_each_service_sell_every_ticket_once() {
     replicas.stop().await;
 }
 
+// Guard: leases, those of messages and that of the relay, end by themselves.
 #[tokio::test]
 async fn killed_replica_of_each_service_leaves_no_ticket_unsold_and_none_sold_twice() {
     let system = System::builder().start_server().await;

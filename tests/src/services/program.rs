@@ -2,23 +2,19 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
 
 use common::QueueGroup;
 use tokio::task::spawn_blocking;
-use xtask::{Watchdog, command};
+use xtask::signal::Signal;
 
-/// How long a program may take to stop in order: as long as its own deadlines allow, and less than a hang.
-const STOP_WITHIN: Duration = Duration::from_secs(30);
+use crate::own_process::OwnProcess;
 
 /// A service as a process of its own, which does not outlive the test.
 #[derive(Debug)]
 pub struct Program {
     addr: SocketAddr,
-    child: Child,
-    // Dismissed with the child: its number may belong to another process afterwards.
-    watchdog: Option<Watchdog>,
+    process: OwnProcess,
 }
 
 impl Program {
@@ -51,14 +47,11 @@ impl Program {
             .env_clear()
             .envs(variables)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
             .stderr(stderr);
-        command::own_group(&mut program);
-        let mut child = program.spawn().unwrap();
-        let watchdog = Watchdog::arm(&format!("kill -9 {}", child.id())).ok();
+        let mut process = OwnProcess::start(&mut program);
 
         let mut said = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stdout = BufReader::new(process.child.stdout.take().unwrap());
         stdout.read_line(&mut said).unwrap();
         let addr = said
             .trim()
@@ -68,11 +61,7 @@ impl Program {
             let log = fs::read_to_string(&log).unwrap_or_default();
             panic!("{service} said `{said}` instead of where it listens: {log}");
         };
-        Self {
-            addr,
-            child,
-            watchdog,
-        }
+        Self { addr, process }
     }
 
     /// Where it listens.
@@ -87,30 +76,34 @@ impl Program {
     ///
     /// If the operating system refuses.
     pub fn kill(&mut self) {
-        self.watchdog = None;
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.kill();
     }
 
-    /// Tells it to stop in order (SIGTERM), and waits for its end. It is killed after 30 seconds.
+    /// Tells it to stop in order (SIGTERM), without waiting. A second time: to end at once.
     ///
     /// # Panics
     ///
     /// If the operating system refuses.
-    pub async fn terminate(mut self) -> ExitStatus {
-        self.watchdog = None;
-        let ended = spawn_blocking(move || {
-            command::stop(&mut self.child, Instant::now() + STOP_WITHIN).unwrap();
-            self.child.wait().unwrap()
-        });
-        ended.await.unwrap()
+    pub fn tell_to_stop(&self) {
+        self.process.send(Signal::Terminate);
     }
-}
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Whoever was waited for is not there any more, and that is no failure.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// Waits for its end. It is killed after 30 seconds.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses.
+    pub async fn end(self) -> ExitStatus {
+        self.process.end().await
+    }
+
+    /// Tells it to stop in order, and waits for its end. It is killed after 30 seconds.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses.
+    pub async fn terminate(self) -> ExitStatus {
+        self.tell_to_stop();
+        self.end().await
     }
 }

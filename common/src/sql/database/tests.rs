@@ -1,6 +1,6 @@
 use super::super::fixture::{
-    BANK, Book, Reminded, Scratch, Viewed, deposit, enter, entries, eventually, hand, incoming,
-    viewed,
+    BANK, Book, Deposited, Reminded, Scratch, Viewed, deposit, enter, entries, eventually, hand,
+    incoming, viewed,
 };
 use super::super::{InTransaction, TransactionalListener, is_unavailable};
 use super::*;
@@ -428,4 +428,45 @@ async fn dropped_transaction_does_not_block_the_next() {
     })
     .await;
     assert_eq!(entries(&database, "ann").await, [0; 0]);
+}
+
+/// Loses its connection once, after it has written.
+#[cfg(feature = "postgres")]
+struct Unlucky(std::sync::atomic::AtomicBool);
+
+#[cfg(feature = "postgres")]
+impl TransactionalListener for Unlucky {
+    type Event = Deposited;
+
+    const QUEUE_GROUP: QueueGroup = BANK;
+
+    async fn apply(&self, event: Deposited, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        enter(tx, &event.account, event.amount).await?;
+        if !self.0.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            sqlx::query("SELECT pg_terminate_backend(pg_backend_pid())")
+                .execute(tx.connection())
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+// Guard: `is_unavailable` knows a lost connection for an outage, which costs no attempt.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn connection_that_is_lost_in_a_transaction_is_an_outage_and_leaves_nothing() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    if database.backend() != Backend::Postgres {
+        return;
+    }
+    let listener = InTransaction::new(&database, Unlucky(false.into()));
+    let event = incoming(&deposit("ann", 1), 1);
+
+    let failure = hand(&listener, &event).await.unwrap_err();
+
+    assert_eq!(failure.kind(), FailureKind::Unavailable, "{failure:?}");
+    assert_eq!(entries(&database, "ann").await, [0; 0]);
+    hand(&listener, &event).await.unwrap();
+    assert_eq!(entries(&database, "ann").await, [10]);
 }

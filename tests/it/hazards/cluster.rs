@@ -10,7 +10,7 @@ use integration_tests::{
     EveryVersion, Ledger, Load, Pulse, Replica, Teller, TestNats, server_of, until, until_within,
 };
 
-use super::transactional::tellers_with;
+use super::bank::tellers_with;
 
 /// Longer than the servers take to elect leaders and clients to find them, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -116,7 +116,7 @@ impl Business {
     }
 }
 
-/// Guard: every try of a publish has the same `Nats-Msg-Id` (`store` in `publisher/jetstream.rs`).
+// Guard: every try of a publish has the same `Nats-Msg-Id` (`store` in `publisher/jetstream.rs`).
 #[tokio::test]
 async fn leaders_that_are_killed_under_load_lose_nothing() {
     let business = Business::start().await;
@@ -136,8 +136,8 @@ async fn leaders_that_are_killed_under_load_lose_nothing() {
     business.balances("leaders killed").await;
 }
 
-/// Guard: a client leaves a server that answers nothing (`leave` in `client/election.rs`), and what a leader without
-/// followers says is no refusal (`DUPLICATE_IN_PROCESS` there).
+// Guard: a client leaves a server that answers nothing (`leave` in `client/election.rs`), and what a leader without
+// followers says is no refusal (`DUPLICATE_IN_PROCESS` there).
 #[tokio::test]
 async fn server_that_is_cut_off_from_the_others_is_left_by_its_clients() {
     let business = Business::start().await;
@@ -165,7 +165,7 @@ async fn server_that_is_cut_off_from_the_others_is_left_by_its_clients() {
     business.balances("one cut off").await;
 }
 
-/// Guard: as above; and a publish is tried again while nobody leads the stream (`Trouble::NoStream` there).
+// Guard: as of the test above; and a publish is tried again while nobody leads the stream (`Trouble::NoStream` there).
 #[tokio::test]
 async fn servers_that_are_replaced_one_after_the_other_are_missed_by_nobody() {
     let business = Business::start().await;
@@ -181,7 +181,7 @@ async fn servers_that_are_replaced_one_after_the_other_are_missed_by_nobody() {
     business.balances("each restarted").await;
 }
 
-/// Guard: a publish is tried again while nobody leads the stream (`store` in `publisher/jetstream.rs`).
+// Guard: a publish is tried again while nobody leads the stream (`store` in `publisher/jetstream.rs`).
 #[tokio::test]
 async fn publish_during_an_election_waits_for_its_end_and_stores_once() {
     let nats = TestNats::in_cluster().await;

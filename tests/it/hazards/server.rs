@@ -7,14 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{ConnectError, JetStreamPublisher, PublishError, Stored, build_client};
-use integration_tests::notes::{
-    ARCHIVE, Erased, NOTES, NextNotes, NextWritten, Notes, READERS, Written,
-};
+use integration_tests::notes::{NOTES, Notes, READERS, Written};
 use integration_tests::{
-    Act, Archivist, Cable, Gate, Reader, Replica, Scripted, TestNats, long_enough_for, until,
-    until_within,
+    Act, Cable, Gate, Reader, Replica, Scripted, TestNats, long_enough_for, until,
 };
-use serde_json::json;
 use tokio::task::JoinHandle;
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -53,6 +49,7 @@ impl Load {
     }
 }
 
+// Guard: `store` sends again what has no answer, and the runner binds anew.
 #[tokio::test]
 async fn server_that_is_killed_under_load_loses_nothing() {
     let nats = TestNats::alone().await;
@@ -93,6 +90,7 @@ async fn server_that_is_killed_under_load_loses_nothing() {
     }
 }
 
+// Guard: `Held::sort_out` knows what is held, when the server delivers it again.
 #[tokio::test]
 async fn handler_that_runs_through_a_restart_of_the_server_is_called_once() {
     let nats = TestNats::alone().await;
@@ -117,6 +115,7 @@ async fn handler_that_runs_through_a_restart_of_the_server_is_called_once() {
     replica.stop().await;
 }
 
+// Guard: the publisher repeats a request under its `Nats-Msg-Id` until it is answered.
 #[tokio::test]
 async fn server_that_stands_still_for_longer_than_a_request_costs_time_only() {
     let nats = TestNats::alone().await;
@@ -149,6 +148,7 @@ async fn server_that_stands_still_for_longer_than_a_request_costs_time_only() {
     replica.stop().await;
 }
 
+// Guard: `Held::acked_set` remembers what was acknowledged.
 #[tokio::test]
 async fn handler_whose_acknowledgement_is_lost_is_not_called_again() {
     let nats = TestNats::start().await;
@@ -187,6 +187,7 @@ async fn handler_whose_acknowledgement_is_lost_is_not_called_again() {
     replica.stop().await;
 }
 
+// Guard: the client connects for ever, and the runner asks anew.
 #[tokio::test]
 async fn replica_behind_a_cut_gives_way_to_another_and_comes_back() {
     let nats = TestNats::start().await;
@@ -234,56 +235,6 @@ async fn replica_behind_a_cut_gives_way_to_another_and_comes_back() {
 }
 
 #[tokio::test]
-async fn original_stays_until_its_dead_letter_is_stored() {
-    let nats = TestNats::start().await;
-    let listener = Scripted::<Written, Reader>::new(|event, _| match event.page.as_str() {
-        "good" => Act::Ack,
-        _ => Act::Reject("smudged"),
-    });
-    let replica = Replica::of(&nats, &listener).await;
-
-    nats.delete_stream("DEAD_LETTERS").await;
-    nats.publish(&Written::on("missing", 1)).await;
-    replica
-        .until_not_ready("no stream takes `dead-letter.readers.note:written.missing`")
-        .await;
-    let full = json!({ "name": "DEAD_LETTERS", "subjects": ["dead-letter.>"], "discard": "new", "max_bytes": 100 });
-    nats.tell("STREAM.CREATE.DEAD_LETTERS", &full).await;
-    nats.publish(&Written::on("full", 1)).await;
-    replica
-        .until_not_ready("stream of `dead-letter.readers.note:written.full` is full")
-        .await;
-    nats.publish(&Written::on("good", 1)).await;
-    let kept = |state: integration_tests::ConsumerState| (state.pending, state.unsettled) == (0, 2);
-    nats.until_consumer(NOTES, READERS, "keeps both", kept)
-        .await;
-    nats.provision::<Notes>().await;
-
-    // Thirty seconds after it was handed back.
-    let both = until_within(
-        Duration::from_mins(1),
-        "both letters are stored",
-        async || {
-            let letters = nats.dead_letters().await;
-            if letters.len() == 2 {
-                Ok(letters)
-            } else {
-                Err(letters.len())
-            }
-        },
-    )
-    .await;
-    let reasons: BTreeSet<_> = both
-        .iter()
-        .map(|letter| (letter.origin.1, letter.reason.as_str()))
-        .collect();
-    assert_eq!(reasons, BTreeSet::from([(1, "smudged"), (2, "smudged")]));
-    nats.until_caught_up(NOTES, READERS).await;
-    replica.until_ready().await;
-    replica.stop().await;
-}
-
-#[tokio::test]
 async fn process_that_starts_before_the_server_is_told_who_does_not_answer() {
     let nats = TestNats::alone().await;
     let config = nats.config("early");
@@ -318,81 +269,63 @@ async fn runner_that_starts_while_the_server_is_silent_waits_for_it() {
     replica.until_ready().await;
 }
 
+// Guard: `JetStreamPublisher` repeats a request under its `Nats-Msg-Id` until it is answered.
 #[tokio::test]
-async fn shutdown_while_the_server_is_away_does_not_wait_for_it() {
+async fn server_that_is_stopped_for_longer_than_a_request_costs_time_only() {
     let nats = TestNats::alone().await;
     let listener = Scripted::<Written, Reader>::acks();
     let replica = Replica::of(&nats, &listener).await;
-    nats.publish(&Written::on("p", 1)).await;
+    let publisher = nats.publisher();
+
+    nats.server().stop().await;
+    let publishing = tokio::spawn(async move { publisher.publish(&Written::on("p", 1)).await });
+    // A request is given up after 5 s, and sent again.
+    long_enough_for("the publisher to give up", Duration::from_millis(6500)).await;
+    assert!(
+        !publishing.is_finished(),
+        "what may be stored is no failure"
+    );
+    nats.server().restart().await;
+
+    let stored = publishing.await.unwrap().unwrap();
+    assert_eq!(stored.sequence, 1);
     nats.until_caught_up(NOTES, READERS).await;
-    nats.server().kill().await;
-    replica.until_not_ready("connection lost").await;
-
-    let began = Instant::now();
+    assert_eq!(nats.stream_messages(NOTES).await, 1, "stored for every try");
+    assert_eq!(listener.events(), [Written::on("p", 1)]);
+    replica.until_ready().await;
     replica.stop().await;
-
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(12), "{took:?}");
 }
 
-/// Lets the stream forget all but its last message, as age does.
-async fn forget_all_but_the_last(nats: &TestNats) {
-    nats.set_stream("NOTES", "discard", json!("old")).await;
-    nats.set_stream("NOTES", "max_msgs", json!(1)).await;
-    nats.set_stream("NOTES", "max_msgs", json!(-1)).await;
-    nats.set_stream("NOTES", "discard", json!("new")).await;
-}
-
+// Guard: `Consumer::session` binds anew when the connection was made anew.
 #[tokio::test]
-async fn events_that_nobody_has_read_before_they_aged_out_are_missed_loudly() {
-    let nats = TestNats::start().await;
-    nats.provision::<Notes>().await;
-    for line in 1..=3 {
-        nats.publish(&Written::on("p", line)).await;
-    }
-    forget_all_but_the_last(&nats).await;
-
-    let gate = Gate::shut();
-    let listener = Scripted::<Written, Reader>::always(Act::AckBehind(gate.clone()));
-    let client = nats.connect("late").await;
-    let replica = Replica::begin(&client, |runner| runner.listen(listener.clone()));
-
-    replica
-        .until_not_ready("events after 0 are unacknowledged and the stream begins at 3")
-        .await;
-    gate.open();
-    listener.until_done(1).await;
-    assert_eq!(listener.events(), [Written::on("p", 3)]);
-    replica.stop().await;
-}
-
-#[tokio::test]
-async fn what_aged_out_on_channels_of_others_keeps_nobody_from_being_ready() {
-    let nats = TestNats::start().await;
-    nats.provision::<NextNotes>().await;
-    let archivist = Scripted::<NextWritten, Archivist>::acks();
-    let replica = Replica::of(&nats, &archivist).await;
-    nats.publish(&Written::on("p", 1)).await;
-    nats.until_caught_up(NOTES, ARCHIVE).await;
-    replica.stop().await;
-    for page in ["p", "q", "r"] {
-        let page = page.to_owned();
-        nats.publish(&Erased { page }).await;
-    }
-    forget_all_but_the_last(&nats).await;
-
-    let replica = Replica::of(&nats, &archivist).await;
-
-    // What was whose nobody can know, and a process that is never ready is no help.
-    until("somebody has looked at the stream", async || {
-        let troubles = replica.troubles();
-        if troubles.contains("unless they were others'") {
-            Ok(())
-        } else {
-            Err(troubles)
-        }
-    })
+async fn server_that_sends_its_clients_away_loses_nothing() {
+    let nats = TestNats::configured(
+        r#"
+        lame_duck_duration: "30s"
+        lame_duck_grace_period: "1s"
+        "#,
+    )
     .await;
-    assert!(replica.client().health().is_ready());
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = Replica::of(&nats, &listener).await;
+    let events: Vec<_> = (0..500)
+        .map(|n| Written::on(&format!("p{}", n % 10), n))
+        .collect();
+
+    let load = Load::of(nats.publisher(), events.clone());
+    load.until(100).await;
+    nats.server().retire().await;
+    nats.server().restart().await;
+
+    for result in load.publishing.await.unwrap() {
+        result.unwrap();
+    }
+    nats.until_caught_up(NOTES, READERS).await;
+    let stored = nats.stored("NOTES", ">").await;
+    assert_eq!(stored.len(), events.len(), "each is stored once");
+    let handled: BTreeSet<_> = listener.events().iter().map(|event| event.line).collect();
+    assert_eq!(handled.len(), events.len());
+    assert!(nats.dead_letters().await.is_empty());
+    replica.until_ready().await;
     replica.stop().await;
 }

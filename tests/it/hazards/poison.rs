@@ -38,6 +38,7 @@ fn unreadable() -> Vec<(&'static str, Bytes)> {
     ]
 }
 
+// Guard: `Incoming::decode` says what is wrong, and `Worker::bury` keeps the bytes.
 #[tokio::test]
 async fn what_is_no_event_is_dead_lettered_as_it_came_and_the_next_one_is_handled() {
     let nats = TestNats::start().await;
@@ -67,6 +68,7 @@ async fn what_is_no_event_is_dead_lettered_as_it_came_and_the_next_one_is_handle
     replica.stop().await;
 }
 
+// Guard: `DeadLetter::store` leaves the payload where it is when the letter would be too large.
 #[tokio::test]
 async fn message_as_large_as_may_be_leaves_a_letter_that_says_where_it_is() {
     let nats = TestNats::start().await;
@@ -175,6 +177,7 @@ async fn letter_takes_no_orders_from_the_message_it_is_about() {
     replica.stop().await;
 }
 
+// Guard: `poison::remove` reads what was delivered through the API, after a connection was lost.
 #[tokio::test]
 async fn headers_that_kill_a_connection_end_in_the_dead_letters_and_the_rest_flows() {
     let nats = TestNats::start().await;

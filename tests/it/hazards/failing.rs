@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Event as _, Headers, RetryPolicy};
-use integration_tests::notes::{NOTES, READERS, Written};
+use common::{Event as _, Failure, Headers, RetryPolicy};
+use integration_tests::notes::{ACCOUNTS, BANK, Deposited, NOTES, READERS, Written};
 use integration_tests::{
-    Act, HastyReader, Member, Reader, Replica, Scripted, TestNats, attempts, long_enough_for,
+    Act, EveryVersion, HastyReader, Ledger, Member, Reader, Replica, Scripted, Teller, TestNats,
+    attempts, long_enough_for, until,
 };
 use jiff::Timestamp;
+
+use super::bank::{ACCOUNT, deposit, tellers_with, until_entered};
 
 #[tokio::test]
 async fn acknowledged_event_is_settled_and_does_not_come_again() {
@@ -31,6 +34,7 @@ async fn acknowledged_event_is_settled_and_does_not_come_again() {
     replica.stop().await;
 }
 
+// Guard: `Worker::failed` hands the event back with the delay that `RetryPolicy` says.
 #[tokio::test]
 async fn failed_event_comes_again_after_growing_delays_until_it_succeeds() {
     let nats = TestNats::start().await;
@@ -139,6 +143,7 @@ async fn rejected_event_is_dead_lettered_whole_and_not_tried_again() {
     replica.stop().await;
 }
 
+// Guard: `handle` catches panics.
 #[tokio::test]
 async fn panic_is_a_failed_attempt_and_the_last_one_a_dead_letter() {
     let nats = TestNats::start().await;
@@ -165,6 +170,7 @@ async fn panic_is_a_failed_attempt_and_the_last_one_a_dead_letter() {
     replica.stop().await;
 }
 
+// Guard: `RetryPolicy` ends, and `Worker::bury` stores the message as it came.
 #[tokio::test]
 async fn event_that_always_fails_is_dead_lettered_after_its_last_attempt_with_the_last_reason() {
     let nats = TestNats::start().await;
@@ -177,8 +183,11 @@ async fn event_that_always_fails_is_dead_lettered_after_its_last_attempt_with_th
     let stored = nats.publish(&Written::on("p", 1)).await;
 
     let letter = nats.next_dead_letter().await;
+    let original = nats.stored("NOTES", "note:written.*").await.remove(0);
     assert_eq!(letter.kind, "attempts-exhausted");
     assert_eq!(letter.reason, "never");
+    assert_eq!(letter.payload, original.payload);
+    assert_eq!(letter.headers["ce-id"], original.headers["ce-id"]);
     assert_eq!(letter.attempts, 3);
     assert_eq!(letter.origin, ("NOTES".to_owned(), stored.sequence));
     assert_eq!(attempts_at("p", &listener), [1, 2, 3]);
@@ -187,6 +196,7 @@ async fn event_that_always_fails_is_dead_lettered_after_its_last_attempt_with_th
     assert_eq!(nats.dead_letters().await.len(), 1);
 }
 
+// Guard: the deadline in `handle`.
 #[tokio::test]
 async fn handler_that_never_comes_back_is_stopped_at_its_deadline_and_has_failed() {
     let nats = TestNats::start().await;
@@ -209,6 +219,7 @@ async fn handler_that_never_comes_back_is_stopped_at_its_deadline_and_has_failed
     replica.stop().await;
 }
 
+// Guard: `Outages::until_available` tries again and counts nothing.
 #[tokio::test]
 async fn outage_costs_no_attempt_stops_everything_and_shows_in_readiness() {
     let nats = TestNats::start().await;
@@ -255,4 +266,67 @@ fn attempts_at<M: Member>(page: &str, listener: &Scripted<Written, M>) -> Vec<u3
     let calls = listener.calls();
     let of_page = calls.iter().filter(|call| call.event.page == page);
     of_page.map(|call| call.metadata.attempt()).collect()
+}
+
+// Guard: `Attempts::failed` notes the attempt in the database.
+#[tokio::test]
+async fn attempts_are_counted_in_the_database_and_the_last_is_a_dead_letter() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let deposits = Teller::<Deposited, EveryVersion>::with(|_| panic!("ink everywhere"));
+    let first = Replica::start(&nats, |runner| {
+        let minutes = Duration::from_mins(5);
+        let policy = common::RetryPolicy::new(attempts(2).max_attempts(), minutes, minutes);
+        tellers_with(ledger.database(), deposits.clone())(runner).retry(policy)
+    })
+    .await;
+    nats.publish(&deposit(1, 70)).await;
+    until("it has failed once", async || {
+        let asked = deposits.asked().len();
+        if asked == 1 { Ok(()) } else { Err(asked) }
+    })
+    .await;
+    first.stop().await;
+    // The server forgets how often it has delivered, and the database does not.
+    nats.delete_consumer(ACCOUNTS, BANK).await;
+    let second = Replica::start(&nats, |runner| {
+        tellers_with(ledger.database(), deposits.clone())(runner).retry(attempts(2))
+    })
+    .await;
+
+    let letter = nats.next_dead_letter().await;
+
+    assert_eq!(
+        (letter.kind.as_str(), letter.attempts),
+        ("attempts-exhausted", 2)
+    );
+    assert_eq!(letter.reason, "handler panicked: ink everywhere");
+    assert_eq!(deposits.asked().len(), 2, "it was tried once more");
+    assert_eq!(ledger.entries(ACCOUNT).await, [0; 0]);
+    second.stop().await;
+}
+
+// Guard: `InTransaction` rolls back what failed.
+#[tokio::test]
+async fn failed_attempt_leaves_nothing_behind_and_the_next_one_succeeds() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let failed = AtomicBool::new(false);
+    let deposits = Teller::<Deposited, EveryVersion>::with(move |_| {
+        if failed.swap(true, Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(Failure::retry("the pen is dry"))
+        }
+    });
+    let set_up = tellers_with(ledger.database(), deposits.clone());
+    let replica = Replica::start(&nats, set_up).await;
+
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+
+    until_entered(&ledger, &[70, 40]).await;
+    assert_eq!(deposits.asked().len(), 3);
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    replica.stop().await;
 }

@@ -5,57 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::dead_letters::{DeadLetters, Kind};
-use common::{Failure, Key, RetryPolicy, Version};
+use common::{Failure, RetryPolicy};
 use integration_tests::notes::{ACCOUNTS, BANK, Bank, Deposited};
-use integration_tests::{EveryVersion, Gate, Ledger, Replica, Teller, TestNats, attempts, until};
+use integration_tests::{EveryVersion, Ledger, Replica, Teller, TestNats, attempts, until};
 use serde_json::json;
 
-use super::dead_letters::until_letters;
-use super::transactional::{ACCOUNT, deposit, tellers, tellers_with, until_entered, withdraw};
-
-// Guard: `Worker::retry_held` counts an attempt before it begins.
-#[tokio::test]
-async fn held_event_that_ends_every_process_is_dead_lettered_at_last() {
-    let nats = TestNats::start().await;
-    let ledger = Ledger::new().await;
-    let first = Replica::start(&nats, tellers::<EveryVersion>(ledger.database())).await;
-    nats.publish(&deposit(2, 40)).await;
-    // The server says for a moment after a publish that nothing waits.
-    until("it is held", async || match ledger.held().await {
-        1 => Ok(()),
-        held => Err(held),
-    })
-    .await;
-    nats.until_caught_up(ACCOUNTS, BANK).await;
-    first.vanish();
-    // As if its predecessor had been applied, and the process had died then.
-    assert!(skip(&ledger, 1).await);
-    let deposits = Teller::<Deposited, EveryVersion>::behind(&Gate::shut());
-
-    for process in 1..=2 {
-        let database = ledger.reopen().await;
-        let set_up = tellers_with(&database, deposits.clone());
-        let replica = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
-        deposits.until_asked(process).await;
-        replica.vanish();
-        ledger.let_a_long_time_pass().await;
-    }
-    let set_up = tellers_with(ledger.database(), deposits.clone());
-    let last = Replica::start(&nats, |runner| set_up(runner).retry(attempts(2))).await;
-
-    let letter = nats.next_dead_letter().await;
-    assert_eq!(
-        (letter.kind.as_str(), letter.attempts),
-        ("attempts-exhausted", 2)
-    );
-    assert_eq!(deposits.asked().len(), 2, "it was tried once more");
-    until("nothing is held", async || match ledger.held().await {
-        0 => Ok(()),
-        held => Err(held),
-    })
-    .await;
-    last.stop().await;
-}
+use super::bank::{
+    ACCOUNT, deposit, redrive, skip, tellers, tellers_with, until_entered, withdraw,
+};
+use crate::sdk::dead_letters::until_letters;
 
 // Guard: `Worker::predecessor_can_come` looks behind the floor too.
 #[tokio::test]
@@ -107,6 +65,7 @@ async fn predecessor_that_stands_behind_its_successor_is_waited_for() {
     second.stop().await;
 }
 
+// Guard: `Worker::decide_orphan`.
 #[tokio::test]
 async fn change_whose_predecessor_can_never_come_is_dead_lettered() {
     let nats = TestNats::start().await;
@@ -135,6 +94,7 @@ async fn change_whose_predecessor_can_never_come_is_dead_lettered() {
     second.stop().await;
 }
 
+// Guard: `given_up` in `Worker::predecessor_can_come`, once the server's floor has passed it.
 #[tokio::test]
 async fn change_whose_predecessor_the_server_gave_up_waits_for_its_redrive() {
     let nats = TestNats::start().await;
@@ -166,7 +126,6 @@ async fn change_whose_predecessor_the_server_gave_up_waits_for_its_redrive() {
     })
     .await;
 
-    // Guard: `given_up` in `predecessor_can_come`, once the server's floor has passed it.
     assert_eq!(until_letters(&nats, 1).await[0], letter);
     assert_eq!(ledger.held().await, 1);
     mended.store(true, Ordering::SeqCst);
@@ -177,6 +136,7 @@ async fn change_whose_predecessor_the_server_gave_up_waits_for_its_redrive() {
     replica.stop().await;
 }
 
+// Guard: `Database::skip_version` moves the guard and makes the successor due.
 #[tokio::test]
 async fn skipped_version_lets_its_successor_through() {
     let nats = TestNats::start().await;
@@ -201,13 +161,49 @@ async fn skipped_version_lets_its_successor_through() {
     replica.stop().await;
 }
 
-async fn skip(ledger: &Ledger, version: u64) -> bool {
-    let (key, version) = (
-        Key::new(ACCOUNT).unwrap(),
-        Version::try_from(version).unwrap(),
-    );
-    let skipped = ledger
-        .database()
-        .skip_version(BANK, ACCOUNTS, &key, version);
-    skipped.await.unwrap()
+// Guard: the version guard stays where it is when a version is dead.
+#[tokio::test]
+async fn dead_lettered_version_holds_its_successors_until_its_redrive() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let mended = Arc::new(AtomicBool::new(false));
+    let is_mended = Arc::clone(&mended);
+    let deposits = Teller::<Deposited, EveryVersion>::with(move |deposit| {
+        if deposit.account == ACCOUNT && deposit.amount == 40 && !is_mended.load(Ordering::SeqCst) {
+            return Err(Failure::reject("forty is not allowed"));
+        }
+        Ok(())
+    });
+    let replica = Replica::start(&nats, tellers_with(ledger.database(), deposits)).await;
+
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+    nats.publish(&withdraw(3, 100)).await;
+    nats.publish(&Deposited::of("b", 1, 7)).await;
+
+    let letter = nats.next_dead_letter().await;
+    assert_eq!((letter.kind.as_str(), letter.attempts), ("rejected", 1));
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [70]);
+    assert_eq!(ledger.entries("b").await, [7], "another account waits too");
+    assert_eq!(ledger.held().await, 1);
+    nats.publish(&deposit(4, 5)).await;
+    nats.publish(&Deposited::of("b", 2, 8)).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.entries(ACCOUNT).await, [70]);
+    assert_eq!(ledger.entries("b").await, [7, 8]);
+
+    // While its reason stands, a redrive ends where it came from.
+    redrive(&nats, "bank", &letter, "1").await;
+    let again = nats.next_dead_letter().await;
+    assert_eq!(again.payload, letter.payload);
+    assert_eq!(ledger.entries(ACCOUNT).await, [70]);
+    mended.store(true, Ordering::SeqCst);
+    redrive(&nats, "bank", &again, "2").await;
+
+    until_entered(&ledger, &[70, 40, -100, 5]).await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+    assert_eq!(ledger.held().await, 0);
+    assert_eq!(nats.dead_letters().await.len(), 2);
+    replica.stop().await;
 }

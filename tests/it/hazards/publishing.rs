@@ -156,6 +156,7 @@ async fn event_of_a_million_bytes_arrives_whole() {
     replica.stop().await;
 }
 
+// Guard: the second try has the `Nats-Msg-Id` of the first.
 #[tokio::test]
 async fn event_whose_acknowledgement_was_lost_is_sent_again_and_stored_once() {
     let nats = TestNats::start().await;
@@ -205,6 +206,7 @@ async fn event_waits_a_moment_for_its_stream() {
     assert_eq!(publishing.await.unwrap().unwrap().sequence, 1);
 }
 
+// Guard: streams are declared `discard new`.
 #[tokio::test]
 async fn full_stream_refuses_and_keeps_what_it_has() {
     let nats = TestNats::start().await;
@@ -223,6 +225,7 @@ async fn full_stream_refuses_and_keeps_what_it_has() {
     assert_eq!(stored[0].sequence, 1, "the oldest made room");
 }
 
+// Guard: `Signals` reads the server's permission errors.
 #[tokio::test]
 async fn denied_subject_is_said_within_a_second_and_others_are_published() {
     let nats = TestNats::configured(
@@ -253,6 +256,7 @@ async fn denied_subject_is_said_within_a_second_and_others_are_published() {
     assert_eq!(fine.unwrap().sequence, 1);
 }
 
+// Guard: the size is checked against the server's limit before anything is sent.
 #[tokio::test]
 async fn event_larger_than_this_server_takes_is_refused() {
     let nats = TestNats::configured("max_payload: 4096").await;
@@ -278,6 +282,7 @@ async fn event_larger_than_this_server_takes_is_refused() {
     assert_eq!(nats.publish(&Written::on("p", 1)).await.sequence, 1);
 }
 
+// Guard: `publish_all` has a window, and one lane for each key.
 #[tokio::test]
 async fn many_events_are_on_their_way_at_once_and_those_of_a_page_in_order() {
     let nats = TestNats::start().await;
@@ -436,6 +441,7 @@ async fn schedule_that_the_stream_does_not_take_is_refused_and_not_delivered_at_
     assert!(nats.stored("REMINDERS", ">").await.is_empty());
 }
 
+// Guard: `store` tries for 30 s.
 #[tokio::test]
 async fn publisher_waits_while_the_server_is_away_and_its_event_is_stored_once() {
     let nats = TestNats::alone().await;
@@ -459,6 +465,7 @@ async fn publisher_waits_while_the_server_is_away_and_its_event_is_stored_once()
     assert_eq!(messages.len(), 2);
 }
 
+// Guard: `Client::close` flushes.
 #[tokio::test]
 async fn closing_sends_what_is_queued() {
     let nats = TestNats::start().await;
