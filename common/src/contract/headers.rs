@@ -53,8 +53,15 @@ impl<S: SubjectSet> Contract<S> {
                 exactly(&form.id, "The form of the payload."),
             ),
             (
-                ce::CONTENT_TYPE,
+                ce::DATA_CONTENT_TYPE,
                 exactly("application/json", "How the payload is written."),
+            ),
+            (
+                ce::CONTENT_TYPE,
+                exactly(
+                    "application/json",
+                    "The same, where readers look that know nothing of CloudEvents.",
+                ),
             ),
             (
                 ce::MSG_ID,

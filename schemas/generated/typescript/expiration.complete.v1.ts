@@ -17,7 +17,7 @@ export interface ExpirationComplete {
  */
 export interface ExpirationCompleteHeaders {
   /**
-   * How the payload is written.
+   * The same, where readers look that know nothing of CloudEvents.
    */
   "Content-Type": "application/json";
   /**
@@ -32,6 +32,10 @@ export interface ExpirationCompleteHeaders {
    * What all events share that come of one beginning: the first one's id. Absent: this is a beginning.
    */
   "ce-correlationid"?: string;
+  /**
+   * How the payload is written.
+   */
+  "ce-datacontenttype": "application/json";
   /**
    * The form of the payload.
    */

@@ -30,7 +30,7 @@ export interface OrderedTicket {
  */
 export interface OrderCompletedHeaders {
   /**
-   * How the payload is written.
+   * The same, where readers look that know nothing of CloudEvents.
    */
   "Content-Type": "application/json";
   /**
@@ -45,6 +45,10 @@ export interface OrderCompletedHeaders {
    * What all events share that come of one beginning: the first one's id. Absent: this is a beginning.
    */
   "ce-correlationid"?: string;
+  /**
+   * How the payload is written.
+   */
+  "ce-datacontenttype": "application/json";
   /**
    * The form of the payload.
    */

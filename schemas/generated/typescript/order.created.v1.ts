@@ -46,7 +46,7 @@ export interface PricedTicket {
  */
 export interface OrderCreatedHeaders {
   /**
-   * How the payload is written.
+   * The same, where readers look that know nothing of CloudEvents.
    */
   "Content-Type": "application/json";
   /**
@@ -61,6 +61,10 @@ export interface OrderCreatedHeaders {
    * What all events share that come of one beginning: the first one's id. Absent: this is a beginning.
    */
   "ce-correlationid"?: string;
+  /**
+   * How the payload is written.
+   */
+  "ce-datacontenttype": "application/json";
   /**
    * The form of the payload.
    */

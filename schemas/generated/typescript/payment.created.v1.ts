@@ -28,7 +28,7 @@ export interface PaymentCreated {
  */
 export interface PaymentCreatedHeaders {
   /**
-   * How the payload is written.
+   * The same, where readers look that know nothing of CloudEvents.
    */
   "Content-Type": "application/json";
   /**
@@ -43,6 +43,10 @@ export interface PaymentCreatedHeaders {
    * What all events share that come of one beginning: the first one's id. Absent: this is a beginning.
    */
   "ce-correlationid"?: string;
+  /**
+   * How the payload is written.
+   */
+  "ce-datacontenttype": "application/json";
   /**
    * The form of the payload.
    */

@@ -32,7 +32,7 @@ export interface TicketCreated {
  */
 export interface TicketCreatedHeaders {
   /**
-   * How the payload is written.
+   * The same, where readers look that know nothing of CloudEvents.
    */
   "Content-Type": "application/json";
   /**
@@ -47,6 +47,10 @@ export interface TicketCreatedHeaders {
    * What all events share that come of one beginning: the first one's id. Absent: this is a beginning.
    */
   "ce-correlationid"?: string;
+  /**
+   * How the payload is written.
+   */
+  "ce-datacontenttype": "application/json";
   /**
    * The form of the payload.
    */

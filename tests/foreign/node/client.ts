@@ -80,6 +80,7 @@ const envelopeOf: EventHeaders["payment:created"] = {
   "ce-subject": order.id,
   "ce-time": new Date().toISOString(),
   "ce-dataschema": "urn:sgtickets:payment.created:1",
+  "ce-datacontenttype": "application/json",
   "Content-Type": "application/json",
   "Nats-Msg-Id": id,
 };

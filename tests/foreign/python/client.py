@@ -25,7 +25,8 @@ async def main(server, generated, ticket_id, order_id, envelope):
     payment = {"id": id, "orderId": order_id, "amount": order["ticket"]["price"], "chargeId": f"ch_{id}"}
     headers = {"ce-specversion": "1.0", "ce-id": id, "ce-type": "payment:created", "ce-source": "/payments-service",
                "ce-subject": order_id, "ce-time": datetime.datetime.now(datetime.timezone.utc).isoformat(),
-               "ce-dataschema": "urn:sgtickets:payment.created:1", "Content-Type": "application/json", "Nats-Msg-Id": id}
+               "ce-dataschema": "urn:sgtickets:payment.created:1", "ce-datacontenttype": "application/json",
+               "Content-Type": "application/json", "Nats-Msg-Id": id}
     body = json.dumps(check("payment.created.v1", payment)).encode()
     await js.publish(f"payment:created.{order_id}", body, headers=None if envelope == "bare" else headers)
     print(json.dumps({"title": ticket["title"], "paid": payment["amount"], "payment": id}))
