@@ -429,8 +429,33 @@ pub(crate) struct ServerError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+
+    /// A client whose only server is gone.
+    pub(crate) async fn alone() -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("nats://{}", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let info =
+                r#"INFO {"server_id":"A","version":"2.15.0","headers":true,"max_payload":1024}"#;
+            write!(stream, "{info}\r\n").unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().unwrap().unwrap() != "PING" {}
+            stream.write_all(b"PONG\r\n").unwrap();
+        });
+        let client = build_client(&ClientConfig::new("test").url(&url))
+            .await
+            .unwrap();
+        server.join().unwrap();
+        client.signals().loss(0).await;
+        client
+    }
 
     #[test]
     fn reconnect_delay_grows_to_a_cap() {

@@ -161,12 +161,8 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::net::TcpListener;
-    use std::thread;
-
     use super::*;
-    use crate::client::{ClientConfig, build_client};
+    use crate::client::tests::alone;
 
     const NOBODY: Result<Message, RequestError> = Err(RequestError::NoResponders);
 
@@ -193,27 +189,6 @@ mod tests {
         assert!(silence.since().is_some(), "says nothing of the others");
         assert!(!silence.note(&Err(RequestError::Disconnected), long_ago()));
         assert!(silence.since().is_none(), "the next server begins anew");
-    }
-
-    /// A client whose only server is gone.
-    async fn alone() -> Client {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("nats://{}", listener.local_addr().unwrap());
-        let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let info =
-                r#"INFO {"server_id":"A","version":"2.15.0","headers":true,"max_payload":1024}"#;
-            write!(stream, "{info}\r\n").unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            while lines.next().unwrap().unwrap() != "PING" {}
-            stream.write_all(b"PONG\r\n").unwrap();
-        });
-        let client = build_client(&ClientConfig::new("test").url(&url))
-            .await
-            .unwrap();
-        server.join().unwrap();
-        client.signals().loss(0).await;
-        client
     }
 
     #[tokio::test(flavor = "multi_thread")]
