@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use crate::client::Client;
 use crate::cloud_events as ce;
+use crate::cloud_events::structured;
 use crate::dead_letters::Kind;
 use crate::headers::Headers;
 use crate::metadata::{Position, said};
 use crate::publisher::{PublishError, store};
-use crate::structured;
 use crate::topology::DEAD_LETTERS;
 
 pub(crate) const REASON: HeaderName = HeaderName::from_static("dead-letter-reason");
