@@ -43,9 +43,8 @@ pub(crate) fn open(
 ) -> Result<Option<Structured>, StructuredError> {
     match headers.known(&ce::CONTENT_TYPE).map(ce::media_type) {
         Some(named)
-            if [MEDIA_TYPE, JSON_FORMAT]
-                .iter()
-                .any(|ours| named.eq_ignore_ascii_case(ours)) =>
+            if named.eq_ignore_ascii_case(MEDIA_TYPE)
+                || named.eq_ignore_ascii_case(JSON_FORMAT) =>
         {
             let members = serde_json::from_slice(payload).map_err(StructuredError::json)?;
             read(&members, payload).map(Some)
@@ -54,14 +53,13 @@ pub(crate) fn open(
             let named = named.to_ascii_lowercase();
             Err(StructuredError::Format { named })
         }
-        Some(_) => Ok(None),
         // Until 1.0.2 the binding knew no headers, and some libraries still write none.
         None if headers.known(&ce::SPEC_VERSION).is_none() => match serde_json::from_slice(payload)
         {
             Ok(members) if is_envelope(&members) => read(&members, payload).map(Some),
             _ => Ok(None),
         },
-        None => Ok(None),
+        Some(_) | None => Ok(None),
     }
 }
 

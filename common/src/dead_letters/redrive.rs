@@ -185,7 +185,7 @@ impl DeadLetters {
             headers,
             ..
         } = redrive;
-        let mut next = origin.sequence + 1;
+        let mut next = origin.sequence.saturating_add(1);
         loop {
             let found = RawMessage::next(&self.client, &origin.stream, next, subject).await;
             let Some(copy) = found.map_err(|err| RedriveError::unread(&err))? else {
@@ -206,7 +206,10 @@ impl DeadLetters {
 fn headers_of_copy(letter: &Letter, origin: &Position, original: &Headers) -> Headers {
     let mut headers = original.without_record();
     record::keep_identity(&mut headers, original, origin);
-    headers.set(record::REDRIVES, (letter.redrives + 1).to_string());
+    headers.set(
+        record::REDRIVES,
+        letter.redrives.saturating_add(1).to_string(),
+    );
     // Of the death and not of the letter: a death may have two letters.
     let Position {
         stream,
@@ -395,15 +398,18 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check(original: &str, copy: &[(&str, &str)]) {
-        let origin = Position {
+    fn origin() -> Position {
+        Position {
             stream: "TICKETS".to_owned(),
             sequence: 7,
             stored_at: Timestamp::UNIX_EPOCH,
-        };
+        }
+    }
+
+    #[track_caller]
+    fn check(original: &str, copy: &[(&str, &str)]) {
         let letter = letter(original);
-        let headers = headers_of_copy(&letter, &origin, &letter.headers);
+        let headers = headers_of_copy(&letter, &origin(), &letter.headers);
         let mut headers: Vec<_> = headers.iter().collect();
         headers.sort_unstable();
         let ours = [
@@ -427,6 +433,18 @@ mod tests {
             r#"[["Content-Type","application/cloudevents+json"]]"#,
             &[("Content-Type", "application/cloudevents+json")],
         );
+    }
+
+    #[test]
+    fn copy_of_what_was_sent_again_without_end_is_counted_as_such() {
+        let letter = Letter {
+            redrives: u32::MAX,
+            ..letter("[]")
+        };
+
+        let headers = headers_of_copy(&letter, &origin(), &letter.headers);
+
+        assert_eq!(headers.get("dead-letter-redrives"), Some("4294967295"));
     }
 
     #[tokio::test]
