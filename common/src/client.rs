@@ -206,7 +206,7 @@ impl Client {
         rebuilt.await.is_ok()
     }
 
-    /// One request, one answer, within 5 s. A denied subject and a lost connection are said at once, not when the
+    /// One request, one answer, within 5 s, and 5 s more for a server that is left. A denied subject and a lost connection are said at once, not when the
     /// time is over: a server that is gone does not answer any more, and its successor never heard the question.
     pub(crate) async fn request(
         &self,
@@ -284,15 +284,20 @@ impl Client {
 
 /// Reads an answer of the JetStream API: what was asked for, or the server's error.
 pub(crate) fn read_answer<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ApiError> {
+    match read_refusal(payload) {
+        Ok(Some(error)) => Err(ApiError::Server(error)),
+        Ok(None) => serde_json::from_slice(payload).map_err(ApiError::Decode),
+        Err(err) => Err(ApiError::Decode(err)),
+    }
+}
+
+/// The error that an answer of the JetStream API tells of. `None`: it is what was asked for.
+fn read_refusal(payload: &[u8]) -> Result<Option<ServerError>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Refusal {
         error: Option<ServerError>,
     }
-    let refusal: Refusal = serde_json::from_slice(payload).map_err(ApiError::Decode)?;
-    match refusal.error {
-        Some(error) => Err(ApiError::Server(error)),
-        None => serde_json::from_slice(payload).map_err(ApiError::Decode),
-    }
+    serde_json::from_slice(payload).map(|Refusal { error }| error)
 }
 
 impl fmt::Debug for Client {
@@ -424,8 +429,33 @@ pub(crate) struct ServerError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+
+    /// A client whose only server is gone.
+    pub(crate) async fn alone() -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("nats://{}", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let info =
+                r#"INFO {"server_id":"A","version":"2.15.0","headers":true,"max_payload":1024}"#;
+            write!(stream, "{info}\r\n").unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().unwrap().unwrap() != "PING" {}
+            stream.write_all(b"PONG\r\n").unwrap();
+        });
+        let client = build_client(&ClientConfig::new("test").url(&url))
+            .await
+            .unwrap();
+        server.join().unwrap();
+        client.signals().loss(0).await;
+        client
+    }
 
     #[test]
     fn reconnect_delay_grows_to_a_cap() {

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use async_nats::HeaderName;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+pub(crate) mod structured;
+
 macro_rules! header_names {
     ($($name:ident = $text:literal;)+) => {
         $(pub(crate) const $name: HeaderName = HeaderName::from_static($text);)+
@@ -83,15 +85,14 @@ fn unescaped(inner: &str) -> Option<String> {
     Some(text)
 }
 
-/// A media type without its parameters, in lower case.
-pub(crate) fn media_type(content_type: &str) -> String {
-    let essence = content_type.split(';').next().unwrap_or_default();
-    essence.trim().to_ascii_lowercase()
+/// A media type without its parameters.
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// Whether the media type says that the data is JSON (JSON format, section 3.1.1).
 pub(crate) fn is_json(content_type: &str) -> bool {
-    let media_type = media_type(content_type);
+    let media_type = media_type(content_type).to_ascii_lowercase();
     let subtype = media_type
         .split_once('/')
         .map_or("", |(_, subtype)| subtype);
@@ -105,7 +106,11 @@ pub(crate) fn data_schema(channel: &str, version: usize) -> String {
 
 /// The channel as a file name has it: `ticket.created`.
 pub(crate) fn file_stem(channel: &str) -> String {
-    channel.replace(':', ".")
+    stem(channel).collect()
+}
+
+fn stem(channel: &str) -> impl Iterator<Item = char> {
+    channel.chars().map(|c| if c == ':' { '.' } else { c })
 }
 
 /// The name is one of ours, and of no form of the channel's event.
@@ -120,7 +125,7 @@ pub(crate) fn schema_version(data_schema: &str, channel: &str) -> Result<Option<
     };
     let (event, version) = ours.rsplit_once(':').ok_or(NoForm)?;
     let is_number = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
-    if event != file_stem(channel) || !is_number {
+    if !event.chars().eq(stem(channel)) || !is_number {
         return Err(NoForm);
     }
     // More than the type can hold is newer than everything.

@@ -4,8 +4,7 @@ use schemars::transform::{Transform, transform_subschemas};
 use serde_json::Value;
 
 use crate::cloud_events as ce;
-use crate::error::BoxError;
-use crate::event::{Carries, Event, decode_form, schema_version};
+use crate::event::{Carries, Event, FormError, decode_form, schema_version};
 use crate::name::{QueueGroup, StreamName};
 use crate::subject_set::{EventVisitor, Listed, SubjectSet};
 
@@ -84,8 +83,8 @@ impl<S: SubjectSet> Contract<S> {
     ///
     /// # Errors
     ///
-    /// If the payload is no such form, cannot become the newest, or there is no such form.
-    pub fn decode(&self, version: usize, payload: &[u8]) -> Result<(), BoxError> {
+    /// [`FormError`] if the payload is no such form, cannot become the newest, or there is no such form.
+    pub fn decode(&self, version: usize, payload: &[u8]) -> Result<(), FormError> {
         let mut decoder = Decoder {
             version,
             payload,
@@ -100,7 +99,7 @@ impl<S: SubjectSet> Contract<S> {
 struct Decoder<'p> {
     version: usize,
     payload: &'p [u8],
-    decoded: Result<(), BoxError>,
+    decoded: Result<(), FormError>,
 }
 
 impl EventVisitor for Decoder<'_> {

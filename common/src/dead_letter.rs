@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use crate::client::Client;
 use crate::cloud_events as ce;
+use crate::cloud_events::structured;
 use crate::dead_letters::Kind;
 use crate::headers::Headers;
 use crate::metadata::{Position, said};
 use crate::publisher::{PublishError, store};
-use crate::structured;
 use crate::topology::DEAD_LETTERS;
 
 pub(crate) const REASON: HeaderName = HeaderName::from_static("dead-letter-reason");
@@ -55,9 +55,29 @@ pub(crate) fn subject(group: &str, channel: &str, key: &str) -> String {
     format!("dead-letter.{group}.{channel}.{key}")
 }
 
+/// Where a group alone hears what is sent again, for one key of a channel.
+pub(crate) fn redrive_subject(group: &str, channel: &str, key: &str) -> String {
+    format!("redrive.{group}.{channel}.{key}")
+}
+
 /// How often an event with these headers was sent again. `None`: it never was.
 pub(crate) fn redrives(headers: &Headers) -> Option<u32> {
     headers.known(&REDRIVES)?.parse().ok()
+}
+
+/// Gives a copy of a message the identity that the message has by its place, if it names none: at another place,
+/// another would be made of that, and the inbox would not know the event again.
+pub(crate) fn keep_identity(copy: &mut Headers, original: &Headers, position: &Position) {
+    // What is structured has its identity in the payload.
+    if structured::is_said(original) {
+        return;
+    }
+    if said(original, &ce::ID).is_none() {
+        copy.set(ce::ID, ce::encode(&position.id()));
+    }
+    if said(original, &ce::SOURCE).is_none() {
+        copy.set(ce::SOURCE, ce::encode(&position.source()));
+    }
 }
 
 /// How much of the original a dead letter holds. The original stays in its stream, and the record says where.
@@ -133,16 +153,9 @@ impl DeadLetter<'_> {
             stored_at,
         } = self.position;
         let reason: String = self.reason.chars().take(LONGEST_REASON).collect();
-        // A copy of the letter has another place, of which another identity would be made: the inbox
-        // would not know the event again. What kills by its headers may have one among them, and what is
-        // structured has it in its payload.
-        if self.kind != Kind::Poison && !structured::is_said(self.headers) {
-            if said(self.headers, &ce::ID).is_none() {
-                headers.set(ce::ID, ce::encode(&self.position.id()));
-            }
-            if said(self.headers, &ce::SOURCE).is_none() {
-                headers.set(ce::SOURCE, ce::encode(&self.position.source()));
-            }
+        // What kills by its headers may have an identity among them.
+        if self.kind != Kind::Poison {
+            keep_identity(&mut headers, self.headers, self.position);
         }
         headers.set(KIND, self.kind.as_str());
         headers.set(REASON, ce::encode(&reason));

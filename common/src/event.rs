@@ -119,7 +119,7 @@ pub enum Carries {
 
 /// An earlier form of the event `E`.
 pub struct Past<E> {
-    decode: fn(&[u8]) -> Result<E, PastError>,
+    decode: fn(&[u8]) -> Result<E, FormError>,
     schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
@@ -132,15 +132,11 @@ impl<E> Past<E> {
     {
         Self {
             decode: |payload| {
-                let past: P = serde_json::from_slice(payload).map_err(PastError::Payload)?;
-                past.try_into().map_err(|err| PastError::Upcast(err.into()))
+                let past: P = serde_json::from_slice(payload).map_err(FormError::Payload)?;
+                past.try_into().map_err(|err| FormError::Upcast(err.into()))
             },
             schema: |generator| generator.root_schema_for::<P>(),
         }
-    }
-
-    pub(crate) fn decode(&self, payload: &[u8]) -> Result<E, PastError> {
-        (self.decode)(payload)
     }
 
     pub(crate) fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
@@ -154,27 +150,35 @@ impl<E> fmt::Debug for Past<E> {
     }
 }
 
-/// Why a payload of an earlier form is no event.
-#[derive(Debug)]
-pub(crate) enum PastError {
+/// Why a payload cannot be read as the form of an event that it is said to be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormError {
+    /// The event has no form of this number.
+    #[error("there is no form {version}; there are 1 to {newest}")]
+    NoForm {
+        /// The number.
+        version: usize,
+        /// The form that the event has today.
+        newest: usize,
+    },
     /// It is not of that form.
+    #[error(transparent)]
     Payload(serde_json::Error),
-    /// Its `TryInto` refuses.
+    /// It is of that form, whose `TryFrom` refuses.
+    #[error(transparent)]
     Upcast(BoxError),
 }
 
 /// Reads a payload of the form `version`; an earlier one becomes an `E`.
-pub(crate) fn decode_form<E: Event>(version: usize, payload: &[u8]) -> Result<E, BoxError> {
+pub(crate) fn decode_form<E: Event>(version: usize, payload: &[u8]) -> Result<E, FormError> {
     let newest = schema_version::<E>();
     if !(1..=newest).contains(&version) {
-        return Err(format!("there is no form {version}; there are 1 to {newest}").into());
+        return Err(FormError::NoForm { version, newest });
     }
     match E::PAST.get(version - 1) {
-        Some(past) => past.decode(payload).map_err(|err| match err {
-            PastError::Payload(err) => err.into(),
-            PastError::Upcast(err) => err,
-        }),
-        None => serde_json::from_slice(payload).map_err(Into::into),
+        Some(past) => (past.decode)(payload),
+        None => serde_json::from_slice(payload).map_err(FormError::Payload),
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::cloud_events as ce;
+use crate::cloud_events::structured;
 use crate::dead_letter::DeadLetter;
 use crate::dead_letters::Kind;
 use crate::event::Event;
@@ -19,7 +20,6 @@ use crate::message::Incoming;
 use crate::metadata::{Metadata, Position};
 use crate::name::Key;
 use crate::runner::{Received, read_subject};
-use crate::structured;
 use crate::subject_set::{EventVisitor, Listed, SubjectSet as _, is_channel};
 use crate::subjects::Subjects;
 

@@ -4,7 +4,7 @@
 //! | to | see |
 //! |---|---|
 //! | list what can be said, by whom and to whom | [`Subjects`], [`subjects!`] for a list of one's own |
-//! | say what an event is | [`Event`], and [`events`] for ours |
+//! | say what an event is | [`Event`], and [`events`] for ours; to others, as JSON Schemas, [`Contract`] |
 //! | connect | [`build_client`], [`ClientConfig`] |
 //! | create streams and consumers, or compare them | [`Topology`] |
 //! | let each service do what it must, and no more | [`Permissions`] |
@@ -16,15 +16,12 @@
 //!
 //! ```no_run
 //! use common::events::OrderCreated;
-//! use common::{
-//!     ClientConfig, Delivery, Failure, Listener, QueueGroup, Runner, Settled, TICKETS_SERVICE, build_client,
-//! };
+//! use common::{ClientConfig, Delivery, Failure, Listener, QueueGroup, Runner, Settled, TICKETS_SERVICE, build_client};
 //!
 //! struct Reserve;
 //!
 //! impl Listener for Reserve {
 //!     type Event = OrderCreated;
-//!
 //!     const QUEUE_GROUP: QueueGroup = TICKETS_SERVICE;
 //!
 //!     async fn on_message(&self, order: OrderCreated, delivery: Delivery<'_>) -> Result<Settled, Failure> {
@@ -35,8 +32,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = build_client(&ClientConfig::from_env("tickets-service")?).await?;
 //! // and a listener for each other line of the list that names tickets-service
-//! let runner = Runner::new(&client).listen(Reserve);
-//! runner.run(std::future::pending()).await?;
+//! Runner::new(&client).listen(Reserve).run(std::future::pending()).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -82,7 +78,6 @@ mod runner;
 #[cfg(feature = "sql")]
 mod sql;
 mod stored;
-mod structured;
 mod subject_set;
 mod subjects;
 #[cfg(feature = "testing")]
@@ -93,7 +88,7 @@ mod version;
 pub use client::{Client, ClientConfig, ConfigError, ConnectError, build_client};
 pub use contract::{Contract, Form};
 pub use error::{BoxError, Chain};
-pub use event::{Carries, Event, Past};
+pub use event::{Carries, Event, FormError, Past};
 pub use failure::{Failure, FailureKind};
 pub use headers::{Headers, InvalidHeader};
 pub use health::{Health, Severity, Trouble};

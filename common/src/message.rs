@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::cloud_events as ce;
+use crate::cloud_events::structured::{self, StructuredError};
 use crate::error::BoxError;
-use crate::event::{Event, PastError, schema_version, version_of};
+use crate::event::{Event, FormError, decode_form, schema_version, version_of};
 use crate::headers::Headers;
 use crate::metadata::{Metadata, Position};
 use crate::name::Key;
 use crate::publisher::PublishError;
-use crate::structured::{self, StructuredError};
 use crate::subject_set::Listed;
 use crate::version::Version;
 
@@ -170,13 +170,6 @@ impl Incoming {
         };
         let known = schema_version::<E>();
         let version = form.unwrap_or(known);
-        if version > known {
-            return Err(DecodeError::Newer {
-                channel,
-                version,
-                known,
-            });
-        }
         let payload = |source| match metadata.content_type() {
             Some(named) if !ce::is_json(&named) => DecodeError::ContentType {
                 channel,
@@ -189,18 +182,20 @@ impl Incoming {
                 source,
             },
         };
-        let event: E = match E::PAST.get(version - 1) {
-            Some(past) => past.decode(data).map_err(|err| match err {
-                PastError::Payload(source) => payload(source),
-                PastError::Upcast(source) => DecodeError::Upcast {
-                    channel,
-                    version,
-                    known,
-                    source,
-                },
-            })?,
-            None => serde_json::from_slice(data).map_err(payload)?,
-        };
+        let event: E = decode_form(version, data).map_err(|err| match err {
+            FormError::NoForm { .. } => DecodeError::Newer {
+                channel,
+                version,
+                known,
+            },
+            FormError::Payload(source) => payload(source),
+            FormError::Upcast(source) => DecodeError::Upcast {
+                channel,
+                version,
+                known,
+                source,
+            },
+        })?;
         if event.key() != metadata.key {
             return Err(DecodeError::OtherKey {
                 subject: metadata.key.clone(),

@@ -5,9 +5,9 @@ use async_nats::HeaderName;
 use jiff::Timestamp;
 
 use crate::cloud_events as ce;
+use crate::cloud_events::structured::Attributes;
 use crate::headers::{Headers, starts};
 use crate::name::Key;
-use crate::structured::Attributes;
 
 /// What is known of a delivered event beside its payload.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::inbox_prefix;
+use crate::dead_letter;
 use crate::name::QueueGroup;
 use crate::subject_set::SubjectSet;
 use crate::topology::{ConsumerPlan, DEAD_LETTERS, StreamPlan, Topology};
@@ -37,7 +38,7 @@ impl Permissions {
                 publish.insert(format!("schedule.{subject}.*"));
             }
         }
-        publish.insert(format!("dead-letter.{group}.*.*"));
+        publish.insert(dead_letter::subject(group.as_str(), "*", "*"));
         publish.insert(api(format_args!("STREAM.INFO.{DEAD_LETTERS}")));
         for StreamPlan { name, .. } in topology.streams() {
             publish.insert(api(format_args!("STREAM.INFO.{name}")));
@@ -89,7 +90,7 @@ impl Permissions {
         } in topology.consumers()
         {
             for channel in channels {
-                publish.insert(format!("redrive.{group}.{channel}.*"));
+                publish.insert(dead_letter::redrive_subject(group.as_str(), channel, "*"));
             }
         }
         Self {

@@ -4,15 +4,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::Message;
-use serde::de::IgnoredAny;
+use async_nats::connection::State;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ApiError, Client, Connection, RequestError, read_answer};
+use super::{ApiError, Client, Connection, RequestError, read_refusal};
 use crate::jitter::jitter;
 
 /// How long a server may answer nothing before the client tries another one: longer than an election takes.
 const LEAVE_AFTER: Duration = Duration::from_secs(10);
-/// How long it may take to be connected to another server.
+/// How long it may take to be connected to another server: a request that waits for this has no answer, and says so.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(5);
 /// How often another server is looked for at once: the client picks one by chance, and may pick the same.
 const PICKS: u32 = 5;
@@ -62,12 +62,12 @@ impl Silence {
 
 /// Whether an answer says only that there is none: nobody leads, or who does is alone.
 fn is_leaderless(payload: &[u8]) -> bool {
-    match read_answer::<IgnoredAny>(payload) {
-        Err(ApiError::Server(error)) => matches!(
+    match read_refusal(payload) {
+        Ok(Some(error)) => matches!(
             error.err_code,
             NO_META_LEADER | NOT_LEADER | DUPLICATE_IN_PROCESS
         ),
-        Ok(_) | Err(_) => false,
+        Ok(None) | Err(_) => false,
     }
 }
 
@@ -98,7 +98,10 @@ impl Client {
     ) {
         if self.shared.silence.note(answer, began) {
             // Boxed: a rare path must not make every request's future as large as its own.
-            Box::pin(self.leave(&connection.nats)).await;
+            let left = Box::pin(self.leave(&connection.nats));
+            if timeout(ARRIVE_WITHIN, left).await.is_err() {
+                tracing::debug!("not connected to another server yet");
+            }
         }
     }
 
@@ -108,6 +111,10 @@ impl Client {
     }
 
     async fn leave(&self, nats: &async_nats::Client) {
+        // Who has lost its server is on the way to another already, and answers no question until it is there.
+        if nats.connection_state() != State::Connected {
+            return;
+        }
         let pool = nats.server_pool().await;
         if pool.is_ok_and(|pool| pool.len() < 2) {
             return;
@@ -121,7 +128,7 @@ impl Client {
             let mut connected = self.signals().connected();
             connected.mark_unchanged();
             if nats.force_reconnect().await.is_err()
-                || timeout(ARRIVE_WITHIN, connected.changed()).await.is_err()
+                || connected.changed().await.is_err()
                 || nats.server_info().server_id != left.server_id
             {
                 return;
@@ -155,6 +162,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::tests::alone;
 
     const NOBODY: Result<Message, RequestError> = Err(RequestError::NoResponders);
 
@@ -181,6 +189,17 @@ mod tests {
         assert!(silence.since().is_some(), "says nothing of the others");
         assert!(!silence.note(&Err(RequestError::Disconnected), long_ago()));
         assert!(silence.since().is_none(), "the next server begins anew");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn request_of_who_has_lost_its_server_comes_to_an_end() {
+        let client = alone().await;
+        let connection = client.connection();
+
+        let judged = client.judge(&connection, &NOBODY, long_ago());
+
+        let judged = timeout(2 * ARRIVE_WITHIN, judged).await;
+        assert!(judged.is_ok(), "waits for a server to come back");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::kind::Kind;
 use super::letter::Letter;
+use crate::dead_letter;
 use crate::topology::given_up;
 
 /// Which dead letters are meant. What is `None` does not matter.
@@ -36,7 +37,7 @@ impl Filter {
         let group = token(self.group.as_deref());
         let channel = token(self.channel.as_deref());
         let key = token(self.key.as_deref());
-        let letters = format!("dead-letter.{group}.{channel}.{key}");
+        let letters = dead_letter::subject(group, channel, key);
         match self.kind {
             None => vec![letters, given_up("*", group)],
             Some(Kind::GivenUp) => vec![given_up("*", group)],

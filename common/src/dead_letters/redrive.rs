@@ -9,7 +9,7 @@ use crate::error::Chain;
 use crate::event::{Carries, Event, version_of};
 use crate::headers::Headers;
 use crate::message::Incoming;
-use crate::metadata::{Position, said};
+use crate::metadata::Position;
 use crate::name::Key;
 use crate::publisher::{PublishError, store};
 use crate::runner::{read_subject, takes};
@@ -69,7 +69,7 @@ impl DeadLetters {
         else {
             return Err(RedriveError::gone(origin));
         };
-        let subject = format!("redrive.{group}.{channel}.{key}");
+        let subject = record::redrive_subject(group, channel, key);
         let stream = origin.stream.as_str();
         let consumer = ConsumerInfo::read(&self.client, stream, group).await;
         let consumer = consumer.map_err(|err| RedriveError::unread(&err))?;
@@ -102,6 +102,9 @@ impl DeadLetters {
     ///
     /// [`RedriveError`] if it is in neither, or the server does not tell.
     pub async fn original(&self, letter: &Letter) -> Result<Vec<u8>, RedriveError> {
+        if let Some(payload) = letter.original_payload() {
+            return Ok(payload.into_owned());
+        }
         let origin = letter.origin.as_ref().ok_or(RedriveError::NoOrigin)?;
         let (_, payload) = self.find_original(letter, origin).await?;
         Ok(payload.into())
@@ -182,7 +185,7 @@ impl DeadLetters {
             headers,
             ..
         } = redrive;
-        let mut next = origin.sequence + 1;
+        let mut next = origin.sequence.saturating_add(1);
         loop {
             let found = RawMessage::next(&self.client, &origin.stream, next, subject).await;
             let Some(copy) = found.map_err(|err| RedriveError::unread(&err))? else {
@@ -202,14 +205,11 @@ impl DeadLetters {
 /// it was sent again.
 fn headers_of_copy(letter: &Letter, origin: &Position, original: &Headers) -> Headers {
     let mut headers = original.without_record();
-    for (name, default) in [(ce::ID, origin.id()), (ce::SOURCE, origin.source())] {
-        if said(&headers, &name).is_none() {
-            let kept = said(&letter.headers, &name).map(std::borrow::Cow::into_owned);
-            let value = kept.unwrap_or(default);
-            headers.set(name, ce::encode(&value));
-        }
-    }
-    headers.set(record::REDRIVES, (letter.redrives + 1).to_string());
+    record::keep_identity(&mut headers, original, origin);
+    headers.set(
+        record::REDRIVES,
+        letter.redrives.saturating_add(1).to_string(),
+    );
     // Of the death and not of the letter: a death may have two letters.
     let Position {
         stream,
@@ -368,5 +368,91 @@ impl RedriveError {
         Self::Unread {
             reason: Chain(err).to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::client::tests::alone;
+    use crate::dead_letters::Kind;
+
+    /// A letter that holds everything, and was sent again once before.
+    fn letter(headers: &str) -> Letter {
+        Letter {
+            sequence: 3,
+            group: "orders-service".to_owned(),
+            channel: Some("ticket:created".to_owned()),
+            key: Some("k".to_owned()),
+            kind: Some(Kind::Rejected),
+            reason: String::new(),
+            attempts: 1,
+            redrives: 1,
+            origin: None,
+            died_at: Timestamp::UNIX_EPOCH,
+            holds: Holds::Everything,
+            headers: serde_json::from_str(headers).unwrap(),
+            payload: Bytes::from_static(b"{}"),
+        }
+    }
+
+    fn origin() -> Position {
+        Position {
+            stream: "TICKETS".to_owned(),
+            sequence: 7,
+            stored_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[track_caller]
+    fn check(original: &str, copy: &[(&str, &str)]) {
+        let letter = letter(original);
+        let headers = headers_of_copy(&letter, &origin(), &letter.headers);
+        let mut headers: Vec<_> = headers.iter().collect();
+        headers.sort_unstable();
+        let ours = [
+            ("Nats-Msg-Id", "redrive:orders-service:TICKETS:7:0"),
+            ("dead-letter-redrives", "2"),
+        ];
+        let mut expected = [&ours, copy].concat();
+        expected.sort_unstable();
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn copy_names_the_original_once() {
+        check("[]", &[("ce-id", "TICKETS:7:0"), ("ce-source", "/TICKETS")]);
+        check(
+            r#"[["ce-id","a"],["ce-source","/x"],["Nats-Msg-Id","a"]]"#,
+            &[("ce-id", "a"), ("ce-source", "/x")],
+        );
+        // In structured mode, the payload does.
+        check(
+            r#"[["Content-Type","application/cloudevents+json"]]"#,
+            &[("Content-Type", "application/cloudevents+json")],
+        );
+    }
+
+    #[test]
+    fn copy_of_what_was_sent_again_without_end_is_counted_as_such() {
+        let letter = Letter {
+            redrives: u32::MAX,
+            ..letter("[]")
+        };
+
+        let headers = headers_of_copy(&letter, &origin(), &letter.headers);
+
+        assert_eq!(headers.get("dead-letter-redrives"), Some("4294967295"));
+    }
+
+    #[tokio::test]
+    async fn payload_that_is_in_the_letter_needs_neither_origin_nor_server() {
+        let dead_letters = DeadLetters::new(&alone().await);
+
+        let payload = dead_letters.original(&letter("[]")).await.unwrap();
+
+        assert_eq!(payload, b"{}");
     }
 }

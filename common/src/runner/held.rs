@@ -262,7 +262,7 @@ impl Worker {
         }
         for subject in [
             format!("*.{}", held.key),
-            format!("redrive.{}.*.{}", self.group, held.key),
+            dead_letter::redrive_subject(self.group.as_str(), "*", held.key.as_str()),
         ] {
             let stream = self.stream.as_str();
             let next = RawMessage::next(&self.client, stream, floor + 1, &subject);

@@ -30,7 +30,12 @@ pub(super) async fn monitor(worker: Arc<Worker>, declared: Topology, provisionin
             () = worker.stop.cancelled() => return,
         }
         worker.forget_unburied();
-        if let Err(reason) = look(&worker, &declared, provisioning, &mut settled).await {
+        let looked = tokio::select! {
+            looked = look(&worker, &declared, provisioning, &mut settled) => looked,
+            // A server that is away must not hold up the end.
+            () = worker.stop.cancelled() => return,
+        };
+        if let Err(reason) = looked {
             // Who binds the consumer says so too, and louder.
             tracing::debug!(stream = %worker.stream, reason, "stream could not be looked at");
         }
@@ -173,7 +178,55 @@ fn may_have_aged_out(stream: StreamName, floor: u64, first: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::num::NonZeroUsize;
+    use std::pin::pin;
+
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::attempts::Attempts;
+    use super::super::outage::Outages;
+    use super::super::poison::Searched;
     use super::*;
+    use crate::client::tests::alone;
+    use crate::{RetryPolicy, Subjects, TICKETS, TICKETS_SERVICE};
+
+    #[tokio::test]
+    async fn shutdown_does_not_wait_for_a_server_that_is_away() {
+        let client = alone().await;
+        let stop = CancellationToken::new();
+        let worker = Arc::new(Worker {
+            outages: Outages::new("handlers".to_owned(), client.health(), stop.clone()),
+            client,
+            group: TICKETS_SERVICE,
+            stream: TICKETS,
+            handlers: HashMap::new(),
+            policy: RetryPolicy::default(),
+            attempts: Attempts::Server,
+            stop: stop.clone(),
+            drain: Duration::ZERO,
+            lease: watch::Sender::new(LEASE),
+            streams: vec![TICKETS],
+            searched: Searched::default(),
+            unburied: std::sync::Mutex::default(),
+        });
+        let mut monitor = pin!(monitor(
+            worker,
+            Topology::of::<Subjects>(),
+            Provisioning::Create {
+                replicas: NonZeroUsize::MIN
+            },
+        ));
+        let asks = timeout(Duration::from_millis(200), &mut monitor).await;
+        assert!(asks.is_err(), "it asks and hears nothing");
+
+        stop.cancel();
+
+        let ended = timeout(Duration::from_secs(2), monitor).await;
+        assert!(ended.is_ok(), "waits for the server's answer");
+    }
 
     #[test]
     fn stream_is_nearly_full_from_four_fifths_on() {

@@ -8,6 +8,7 @@ use super::{
     ConsumerPlan, DEAD_LETTERS, DUPLICATE_WINDOW, Drift, LEASE, MAX_AGE, MAX_BYTES, StreamPlan,
     given_up,
 };
+use crate::dead_letter::redrive_subject;
 use crate::retry::MAX_DELIVER;
 
 /// A stream's or a consumer's configuration, as the server's API has it.
@@ -79,7 +80,7 @@ impl Declared {
     pub(super) fn stream(plan: &StreamPlan, replicas: NonZeroUsize) -> Self {
         let channels = &plan.channels;
         let mut subjects: Vec<_> = channels.iter().map(|c| format!("{c}.*")).collect();
-        subjects.extend(channels.iter().map(|c| format!("redrive.*.{c}.*")));
+        subjects.extend(channels.iter().map(|c| redrive_subject("*", c, "*")));
         let mut config = settings(&json!({
             "name": plan.name.as_str(),
             "storage": "file",
@@ -131,11 +132,8 @@ impl Declared {
     pub(super) fn consumer(plan: &ConsumerPlan) -> Self {
         let channels = &plan.channels;
         let mut filters: Vec<_> = channels.iter().map(|c| format!("{c}.*")).collect();
-        filters.extend(
-            channels
-                .iter()
-                .map(|c| format!("redrive.{}.{c}.*", plan.group)),
-        );
+        let group = plan.group.as_str();
+        filters.extend(channels.iter().map(|c| redrive_subject(group, c, "*")));
         Self {
             of: format!("consumer {} on {}", plan.group, plan.stream),
             config: settings(&json!({

@@ -23,7 +23,7 @@ pub fn against_release<S: SubjectSet>(released: &State) -> Report {
                 let payload = instance.to_string();
                 contract
                     .decode(version, payload.as_bytes())
-                    .map_err(|err| chain(&*err))
+                    .map_err(|err| chain(&err))
             }
         };
         for form in &new.forms {

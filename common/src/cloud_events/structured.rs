@@ -10,10 +10,11 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::cloud_events as ce;
-use crate::headers::Headers;
+use super as ce;
+use crate::headers::{Headers, starts};
 
 const MEDIA_TYPE: &str = "application/cloudevents";
+const JSON_FORMAT: &str = "application/cloudevents+json";
 
 /// What every event must have, beside `specversion`.
 const REQUIRED: [&str; 3] = ["id", "source", "type"];
@@ -32,7 +33,7 @@ pub(crate) struct Structured {
 pub(crate) fn is_said(headers: &Headers) -> bool {
     headers
         .known(&ce::CONTENT_TYPE)
-        .is_some_and(|named| ce::media_type(named).starts_with(MEDIA_TYPE))
+        .is_some_and(|named| starts(ce::media_type(named), MEDIA_TYPE))
 }
 
 /// Takes the event out of its envelope. `None`: there is none, and the payload is the data.
@@ -41,21 +42,24 @@ pub(crate) fn open(
     payload: &Bytes,
 ) -> Result<Option<Structured>, StructuredError> {
     match headers.known(&ce::CONTENT_TYPE).map(ce::media_type) {
-        Some(named) => match named.as_str() {
-            MEDIA_TYPE | "application/cloudevents+json" => {
-                let members = serde_json::from_slice(payload).map_err(StructuredError::json)?;
-                read(&members, payload).map(Some)
-            }
-            other if other.starts_with(MEDIA_TYPE) => Err(StructuredError::Format { named }),
-            _ => Ok(None),
-        },
+        Some(named)
+            if named.eq_ignore_ascii_case(MEDIA_TYPE)
+                || named.eq_ignore_ascii_case(JSON_FORMAT) =>
+        {
+            let members = serde_json::from_slice(payload).map_err(StructuredError::json)?;
+            read(&members, payload).map(Some)
+        }
+        Some(named) if starts(named, MEDIA_TYPE) => {
+            let named = named.to_ascii_lowercase();
+            Err(StructuredError::Format { named })
+        }
         // Until 1.0.2 the binding knew no headers, and some libraries still write none.
         None if headers.known(&ce::SPEC_VERSION).is_none() => match serde_json::from_slice(payload)
         {
             Ok(members) if is_envelope(&members) => read(&members, payload).map(Some),
             _ => Ok(None),
         },
-        None => Ok(None),
+        Some(_) | None => Ok(None),
     }
 }
 
