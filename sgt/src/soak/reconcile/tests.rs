@@ -2,6 +2,7 @@
 
 use common::{ORDERS_SERVICE, TICKETS_SERVICE};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::*;
 use crate::market::facts::{Handled, Ticket, TicketState};
@@ -20,9 +21,11 @@ fn event(subject: Subjects, key: &str, version: Option<i64>, id: &str) -> Event 
     Event {
         subject,
         key: key.to_owned(),
+        named: (subject.to_string(), key.to_owned()),
         identity: (source.to_owned(), id.to_owned()),
         cause: None,
         version,
+        payload: Value::Null,
         written: None,
         stored: Timestamp::UNIX_EPOCH,
     }
@@ -63,6 +66,7 @@ fn sound() -> Facts {
             version: 3,
             title: "Blues".to_owned(),
             price: 500,
+            seller: "ann".to_owned(),
             state: TicketState::Sold("order".to_owned()),
         }],
         order_versions: BTreeMap::from([("order".to_owned(), 2)]),
