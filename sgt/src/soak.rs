@@ -2,6 +2,8 @@
 
 mod cable;
 mod chaos;
+mod enough;
+mod panics;
 mod recognised;
 mod reconcile;
 mod report;
@@ -17,7 +19,7 @@ use anyhow::Context as _;
 use common::http::{JwtKey, Stop, until_signalled};
 use common::{ClientConfig, build_client};
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 use xtask::nats_server::{self, NatsServer};
 
@@ -27,7 +29,7 @@ use self::reconcile::Reconciliation;
 use self::report::{Report, longest_pause};
 use self::schedule::{REPLICAS, Schedule};
 use self::site::Site;
-use crate::market::api::Api;
+use crate::market::api::{Api, Service};
 use crate::market::broker::Broker;
 use crate::market::counted::Counted;
 use crate::market::counts::{Delivery, EventCounts, Orders, Payments, Tickets, round};
@@ -145,13 +147,16 @@ async fn run_in_folder(args: &Args, server: &NatsServer) -> anyhow::Result<ExitC
     if is_sound {
         return Ok(ExitCode::SUCCESS);
     }
-    let kept = folder.keep_for_ever()?;
-    eprintln!(
-        "Seed {}, {}: databases, streams, logs and schedule are kept in {}",
-        args.seed,
-        Counted(args.minutes.get() as usize, "minute"),
-        kept.display()
-    );
+    let minutes = Counted(args.minutes.get() as usize, "minute");
+    match folder.keep_for_ever() {
+        Ok(kept) => eprintln!(
+            "Seed {}, {minutes}: databases, streams, logs and schedule are kept in {}",
+            args.seed,
+            kept.display()
+        ),
+        // Why the run failed matters more.
+        Err(err) => eprintln!("databases, streams and logs could not be kept: {err}"),
+    }
     ending.map(|_| ExitCode::FAILURE)
 }
 
@@ -162,42 +167,28 @@ async fn soak(
     folder: &RunFolder,
     stop: Stop,
 ) -> anyhow::Result<Ending> {
-    let screen = args.screen();
     let jwt_key = format!("{}{}", Uuid::now_v7(), Uuid::now_v7());
     let mut site = Site::start(server, folder, &jwt_key, TTL).await?;
     let api = Api::new(site.addresses()?, JwtKey::new(&jwt_key)?, ANSWER_WITHIN);
-    site.until_ready(&api, PATIENCE).await?;
-    let schedule = args.schedule();
-    screen.say(format_args!(
-        "started   nats-server {} and {REPLICAS} of each service, seed {}, {} in {}",
-        server.version,
-        args.seed,
-        Counted(schedule.faults.len(), "fault"),
-        Counted(args.minutes.get() as usize, "minute"),
-    ));
-
     let run = Run {
         args,
-        screen,
+        screen: args.screen(),
         folder,
         api: &api,
-        begun: Instant::now(),
-        since: Timestamp::now(),
     };
-    let (account, faults) = tokio::select! {
+    let outcome = tokio::select! {
         biased;
-        () = stop => {
-            screen.say("stopping; Ctrl-C again ends it at once");
-            // Frozen or cut off, it would not end in order; nobody looks at it any more.
-            drop(site);
-            return Ok(Ending::Interrupted);
-        }
-        traded = run.trade(&schedule, &mut site) => traded?,
+        () = stop => None,
+        outcome = run.go(server, &mut site) => Some(outcome?),
     };
-    let facts = run.settle(&site).await?;
-    let seconds = run.begun.elapsed().as_secs_f64();
+    let Some(outcome) = outcome else {
+        run.screen.say("stopping; Ctrl-C again ends it at once");
+        // Frozen or cut off, it would not end in order; nobody looks at it any more.
+        drop(site);
+        return Ok(Ending::Interrupted);
+    };
     let troubles = site.stop().await?;
-    let report = run.report(seconds, account, faults, &facts, troubles)?;
+    let report = run.report(outcome, troubles)?;
     Ok(Ending::Judged(Box::new(report)))
 }
 
@@ -207,11 +198,44 @@ struct Run<'r> {
     screen: Screen,
     folder: &'r RunFolder,
     api: &'r Api,
-    begun: Instant,
+}
+
+/// What was done, and what it has left.
+struct Outcome {
+    schedule: Schedule,
     since: Timestamp,
+    /// From the first ticket until all was quiet.
+    seconds: f64,
+    account: Account,
+    faults: Faults,
+    facts: Facts,
 }
 
 impl Run<'_> {
+    /// Everything between the start of the programs and their end.
+    async fn go(&self, server: &NatsServer, site: &mut Site) -> anyhow::Result<Outcome> {
+        site.until_ready(self.api, PATIENCE).await?;
+        let schedule = self.args.schedule();
+        self.screen.say(format_args!(
+            "started   nats-server {} and {REPLICAS} of each service, seed {}, {} in {}",
+            server.version,
+            self.args.seed,
+            Counted(schedule.faults.len(), "fault"),
+            Counted(self.args.minutes.get() as usize, "minute"),
+        ));
+        let (begun, since) = (Instant::now(), Timestamp::now());
+        let (account, faults) = self.trade(&schedule, site).await?;
+        let facts = self.settle(site).await?;
+        Ok(Outcome {
+            schedule,
+            since,
+            seconds: begun.elapsed().as_secs_f64(),
+            account,
+            faults,
+            facts,
+        })
+    }
+
     /// Lets people trade while everything goes wrong, and go on to their ends when it does not any more.
     async fn trade(
         &self,
@@ -228,7 +252,7 @@ impl Run<'_> {
         );
         let phase = self.screen.phase("trading", 0);
         let sale = Sale::new(self.api, PATIENCE, Weather::Rough);
-        let end = sleep_until(self.begun + schedule.length);
+        let end = sleep(schedule.length); // the schedule
         let trade = sale.trade(&plan, AT_ONCE, PACE, end, &phase);
         let chaos = Chaos::new(schedule, self.api, self.screen);
         let ((), faults) = tokio::join!(trade, chaos.run(site));
@@ -258,42 +282,59 @@ impl Run<'_> {
         Ok(facts)
     }
 
-    fn report(
-        &self,
-        seconds: f64,
-        sale: Account,
-        faults: Faults,
-        facts: &Facts,
-        troubles: Vec<String>,
-    ) -> anyhow::Result<Report> {
-        let mut invariants = invariants::judge(facts, &sale, Weather::Rough);
+    fn report(&self, outcome: Outcome, troubles: Vec<String>) -> anyhow::Result<Report> {
+        let Outcome {
+            schedule,
+            since,
+            seconds,
+            account: sale,
+            faults,
+            facts,
+        } = outcome;
+        let minutes = self.args.minutes.get();
+        let orders = Orders::count(&facts);
+        let mut invariants = invariants::judge(&facts, &sale, Weather::Rough);
         invariants.push(Verdict::new(
             "every answer was as the API's contract says",
             Counted(self.api.sent(), "request").to_string(),
             sale.unexpected.clone(),
         ));
-        let reconciliation = Reconciliation::of(facts);
+        let reconciliation = Reconciliation::of(&facts);
         invariants.extend(reconciliation.verdicts);
         invariants.push(Verdict::new(
             "no service ended but in order, when it was told to",
             Counted(faults.total(), "fault").to_string(),
             troubles,
         ));
-        let pause = longest_pause(facts, self.since);
+        invariants.push(Verdict::new(
+            "no service panicked",
+            Counted(REPLICAS * Service::ALL.len(), "replica").to_string(),
+            panics::panics(self.folder.path())?,
+        ));
+        invariants.push(Verdict::new(
+            "enough went on, and wrong, to show anything",
+            format!(
+                "{}, {}",
+                Counted(facts.orders.len(), "order"),
+                Counted(faults.total(), "fault")
+            ),
+            enough::missing(minutes, &schedule, &faults, &orders),
+        ));
+        let pause = longest_pause(&facts, since);
         Ok(Report {
             seed: self.args.seed,
-            minutes: self.args.minutes.get(),
+            minutes,
             seconds: round(seconds),
             requests: self.api.sent(),
-            tickets: Tickets::count(facts),
-            orders: Orders::count(facts),
-            payments: Payments::count(facts),
+            tickets: Tickets::count(&facts),
+            orders,
+            payments: Payments::count(&facts),
             sale,
             faults,
             longest_pause_seconds: round(pause.as_secs_f64()),
-            events: EventCounts::count(facts),
-            delivery: Delivery::count(facts),
-            recognised: Recognised::count(self.folder.path(), facts)?,
+            events: EventCounts::count(&facts),
+            delivery: Delivery::count(&facts),
+            recognised: Recognised::count(self.folder.path(), &facts)?,
             lost: reconciliation.lost,
             applied_twice: reconciliation.applied_twice,
             published_to_handled: facts.latencies().0.into(),
