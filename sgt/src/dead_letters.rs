@@ -5,14 +5,22 @@ mod list;
 mod redrive;
 mod show;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io::{self, Write as _};
+use std::pin::pin;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use common::dead_letters::{DeadLetters, Filter, Kind, Letter};
-use common::http::NATS_VARIABLES;
+use common::http::{NATS_VARIABLES, Stop, until_signalled};
+use common::{Key, SubjectSet as _, Subjects};
+use futures::FutureExt as _;
 
-use crate::connection::Connection;
+use crate::INTERRUPTED;
+use crate::connection::{Connection, explain};
+use crate::name::Known;
 
 /// From how many redrives on a letter is parked, unless `--park-at` says otherwise.
 const PARK_AT: u32 = 1;
@@ -45,9 +53,14 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let outcome = match &args.command {
         Command::List(args) => list::run(args, &dead_letters).await,
         Command::Show(args) => show::run(args, &dead_letters).await,
-        Command::Redrive(args) => redrive::run(args, &dead_letters).await,
-        Command::Drop(args) => discard::run(args, &dead_letters).await,
+        Command::Redrive(args) => {
+            until_signalled(|stop| redrive::run(args, &dead_letters, stop)).await
+        }
+        Command::Drop(args) => {
+            until_signalled(|stop| discard::run(args, &dead_letters, stop)).await
+        }
     };
+    let outcome = outcome.map_err(|err| explain(&client, err));
     client.close().await;
     outcome
 }
@@ -71,6 +84,51 @@ struct FilterArgs {
     /// Those about this aggregate: its id
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+}
+
+impl FilterArgs {
+    /// What to say of it that no letter is meant.
+    ///
+    /// # Errors
+    ///
+    /// If that is no wonder: there is no such group, channel or key. Letters of another list can be told by names that ours
+    /// does not have, so nobody asks before it was looked for them.
+    fn nothing(&self) -> anyhow::Result<&'static str> {
+        let Self {
+            group,
+            channel,
+            kind,
+            key,
+        } = self;
+        if let Some(name) = group {
+            let groups: BTreeSet<_> = Subjects::ALL
+                .iter()
+                .flat_map(|subject| subject.consumers())
+                .map(|group| group.as_str())
+                .collect();
+            let known = Known::new(name, groups);
+            ensure!(
+                known.has_name(),
+                "no dead letters of group `{}`: {known}",
+                printable(name)
+            );
+        }
+        if let Some(name) = channel {
+            let known = Known::new(name, Subjects::ALL.iter().map(|subject| subject.as_str()));
+            ensure!(
+                known.has_name(),
+                "no dead letters of channel `{}`: {known}",
+                printable(name)
+            );
+        }
+        if let Some(key) = key {
+            Key::new(key.as_str()).with_context(|| format!("`{}`", printable(key)))?;
+        }
+        Ok(match (group, channel, kind, key) {
+            (None, None, None, None) => "no dead letters",
+            _ => "no such dead letters",
+        })
+    }
 }
 
 impl From<&FilterArgs> for Filter {
@@ -110,27 +168,81 @@ struct Selection {
 }
 
 impl Selection {
-    /// Does something with each letter that is meant, oldest first or as they are named. Yields the numbers that no letter has.
+    /// Does something with each letter that is meant, oldest first or as they are named, until it is told to stop: what it
+    /// has begun it ends.
     async fn each(
         &self,
         dead_letters: &DeadLetters,
+        stop: Stop,
         mut action: impl AsyncFnMut(Letter) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Vec<u64>> {
-        let mut missing = Vec::new();
+    ) -> anyhow::Result<Met> {
+        let mut stop = pin!(stop);
+        let mut is_stopped = || stop.as_mut().now_or_never().is_some();
         if self.sequences.is_empty() {
             let mut letters = dead_letters.letters(Filter::from(&self.filter)).await?;
+            let mut found = false;
             while let Some(letter) = letters.next().await? {
+                if is_stopped() {
+                    return stopped_before(letter.sequence);
+                }
+                found = true;
                 action(letter).await?;
             }
+            if !found {
+                writeln!(io::stdout().lock(), "{}", self.filter.nothing()?)?;
+            }
+            return Ok(Met::All);
         }
+        there_are(dead_letters).await?;
+        let mut met = Met::All;
         for &sequence in &self.sequences {
+            if is_stopped() {
+                return stopped_before(sequence);
+            }
             match dead_letters.get(sequence).await? {
                 Some(letter) => action(letter).await?,
-                None => missing.push(sequence),
+                None => {
+                    writeln!(io::stdout().lock(), "#{sequence}: there is no such letter")?;
+                    met = Met::Some;
+                }
             }
         }
-        Ok(missing)
+        Ok(met)
     }
+}
+
+/// Which of the letters that are meant were seen to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    All,
+    /// Not those that are not there.
+    Some,
+    /// Those up to a signal.
+    Interrupted,
+}
+
+impl Met {
+    fn exit_code(self, failed: usize) -> ExitCode {
+        match self {
+            Self::Interrupted => ExitCode::from(INTERRUPTED),
+            Self::All if failed == 0 => ExitCode::SUCCESS,
+            Self::All | Self::Some => ExitCode::FAILURE,
+        }
+    }
+}
+
+fn stopped_before(sequence: u64) -> anyhow::Result<Met> {
+    writeln!(
+        io::stdout().lock(),
+        "#{sequence}: stopped here; it and what comes after it are as they were"
+    )?;
+    Ok(Met::Interrupted)
+}
+
+/// Whoever asks for a letter by its number is told if there can be none.
+async fn there_are(dead_letters: &DeadLetters) -> anyhow::Result<()> {
+    dead_letters.letters(Filter::default()).await?;
+    Ok(())
 }
 
 /// A letter in a line: `#7 orders-service ticket:created.0198…`.

@@ -4,6 +4,7 @@ mod connection;
 mod dead_letters;
 mod demo;
 mod market;
+mod name;
 mod permissions;
 mod provision;
 mod soak;
@@ -14,6 +15,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// As a shell reports a process that was ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the ticketing system as a demo, prepares what its services need, and sees to what they could not handle.
 #[derive(Debug, Parser)]
@@ -98,6 +102,8 @@ mod tests {
             "sgt demo extra",
             "sgt provision --replicas 2",
             "sgt soak --minutes 0",
+            "sgt soak --minutes 1441",
+            "sgt soak --seed x",
             "sgt soak --json --brief",
             "sgt token",
             "sgt permissions",

@@ -29,6 +29,7 @@ use self::reconcile::Reconciliation;
 use self::report::{Report, longest_pause};
 use self::schedule::{REPLICAS, Schedule};
 use self::site::Site;
+use crate::INTERRUPTED;
 use crate::market::api::{Api, Service};
 use crate::market::broker::Broker;
 use crate::market::counted::Counted;
@@ -40,9 +41,8 @@ use crate::market::progress::{Phase, Screen};
 use crate::market::run_folder::RunFolder;
 use crate::market::sale::{Account, Sale};
 use crate::market::settle;
+use crate::name::parse_some;
 
-/// As a shell reports a process that was ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
 /// How long an order may stay unpaid: long enough to be paid in spite of most faults, and not of all.
 const TTL: Duration = Duration::from_secs(10);
 /// Whoever hears nothing for so long asks the next replica. Longer than a payment takes.
@@ -54,6 +54,8 @@ const PACE: Duration = Duration::from_millis(150);
 const TICKETS_A_MINUTE: NonZeroU32 = NonZeroU32::new(400).expect("there are some");
 /// As many tickets as this are being traded at a time.
 const AT_ONCE: usize = 40;
+/// A day of faults: schedule and sale are planned beforehand.
+const LONGEST: NonZeroU32 = NonZeroU32::new(24 * 60).expect("a day has some");
 const BUYERS: NonZeroU32 = NonZeroU32::new(200).expect("there are some");
 
 /// Let everything go wrong that may, for minutes and under load, and check what must be true afterwards.
@@ -67,7 +69,7 @@ const BUYERS: NonZeroU32 = NonZeroU32::new(200).expect("there are some");
 #[command(after_help = "NATS_SERVER names the nats-server to use.")]
 pub(crate) struct Args {
     /// How long everything goes wrong
-    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    #[arg(long, value_name = "NUMBER", default_value = "5", value_parser = parse_minutes)]
     minutes: NonZeroU32,
 
     /// What decides what goes wrong, whom it befalls and when, and who wants which ticket
@@ -92,6 +94,13 @@ pub(crate) struct Args {
 enum Ending {
     Judged(Box<Report>),
     Interrupted,
+}
+
+fn parse_minutes(text: &str) -> Result<NonZeroU32, String> {
+    match parse_some(text)? {
+        minutes if minutes > LONGEST => Err(format!("{LONGEST}, a day, is the most")),
+        minutes => Ok(minutes),
+    }
 }
 
 impl Args {
