@@ -11,12 +11,11 @@ use std::io::{self, Write as _};
 use std::pin::pin;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::Subcommand;
 use common::dead_letters::{DeadLetters, Filter, Kind, Letter};
 use common::http::{NATS_VARIABLES, Stop, until_signalled};
 use common::{Key, SubjectSet as _, Subjects};
-use futures::FutureExt as _;
 
 use crate::INTERRUPTED;
 use crate::connection::{Connection, explain};
@@ -122,7 +121,7 @@ impl FilterArgs {
             );
         }
         if let Some(key) = key {
-            Key::new(key.as_str()).with_context(|| format!("`{}`", printable(key)))?;
+            Key::new(key.as_str())?;
         }
         Ok(match (group, channel, kind, key) {
             (None, None, None, None) => "no dead letters",
@@ -177,34 +176,39 @@ impl Selection {
         mut action: impl AsyncFnMut(Letter) -> anyhow::Result<()>,
     ) -> anyhow::Result<Met> {
         let mut stop = pin!(stop);
-        let mut is_stopped = || stop.as_mut().now_or_never().is_some();
+        let mut met = Met::All;
         if self.sequences.is_empty() {
             let mut letters = dead_letters.letters(Filter::from(&self.filter)).await?;
             let mut found = false;
-            while let Some(letter) = letters.next().await? {
-                if is_stopped() {
-                    return stopped_before(letter.sequence);
-                }
+            loop {
+                let letter = tokio::select! {
+                    biased;
+                    () = &mut stop => return stopped(),
+                    letter = letters.next() => letter?,
+                };
+                let Some(letter) = letter else {
+                    break;
+                };
                 found = true;
                 action(letter).await?;
             }
             if !found {
                 writeln!(io::stdout().lock(), "{}", self.filter.nothing()?)?;
             }
-            return Ok(Met::All);
+            return Ok(met);
         }
         there_are(dead_letters).await?;
-        let mut met = Met::All;
         for &sequence in &self.sequences {
-            if is_stopped() {
-                return stopped_before(sequence);
-            }
-            match dead_letters.get(sequence).await? {
-                Some(letter) => action(letter).await?,
-                None => {
-                    writeln!(io::stdout().lock(), "#{sequence}: there is no such letter")?;
-                    met = Met::Some;
-                }
+            let letter = tokio::select! {
+                biased;
+                () = &mut stop => return stopped(),
+                letter = dead_letters.get(sequence) => letter?,
+            };
+            if let Some(letter) = letter {
+                action(letter).await?;
+            } else {
+                writeln!(io::stdout().lock(), "#{sequence}: there is no such letter")?;
+                met = Met::Some;
             }
         }
         Ok(met)
@@ -231,10 +235,10 @@ impl Met {
     }
 }
 
-fn stopped_before(sequence: u64) -> anyhow::Result<Met> {
+fn stopped() -> anyhow::Result<Met> {
     writeln!(
         io::stdout().lock(),
-        "#{sequence}: stopped here; it and what comes after it are as they were"
+        "stopped: letters that are not named here are as they were"
     )?;
     Ok(Met::Interrupted)
 }
@@ -289,5 +293,41 @@ mod tests {
     #[test]
     fn terminal_does_not_obey_a_letter() {
         assert_eq!(printable("\u{1b}[2Jé\n"), "\\u{1b}[2Jé\\n");
+    }
+
+    #[test]
+    fn name_that_no_line_has_is_told_from_one_without_letters() {
+        let none = FilterArgs {
+            group: None,
+            channel: None,
+            kind: None,
+            key: None,
+        };
+        assert_eq!(none.nothing().unwrap(), "no dead letters");
+
+        let [group, channel, key] = [
+            ("tickets-service", "ticket-service"),
+            ("ticket:created", "ticket.created"),
+            ("0198", "a b"),
+        ]
+        .map(|(known, slip)| [known, slip].map(|name| Some(name.to_owned())));
+        let asked = [
+            group.map(|group| FilterArgs {
+                group,
+                ..none.clone()
+            }),
+            channel.map(|channel| FilterArgs {
+                channel,
+                ..none.clone()
+            }),
+            key.map(|key| FilterArgs {
+                key,
+                ..none.clone()
+            }),
+        ];
+        for [known, slip] in asked {
+            assert_eq!(known.nothing().unwrap(), "no such dead letters");
+            assert!(slip.nothing().is_err(), "{slip:?}");
+        }
     }
 }

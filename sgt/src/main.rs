@@ -12,6 +12,7 @@ mod token;
 
 use std::env;
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +49,11 @@ fn main() -> ExitCode {
         Command::Token(args) => token::run(args),
     };
     outcome.unwrap_or_else(|err| {
+        let kind = err.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::BrokenPipe) {
+            // Whoever reads has seen enough, as `| head` does.
+            return ExitCode::FAILURE;
+        }
         eprintln!("error: {err:#}");
         ExitCode::FAILURE
     })

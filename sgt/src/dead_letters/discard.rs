@@ -77,7 +77,11 @@ pub(super) async fn run(
             writeln!(io::stdout().lock(), "{}: {said}", Name(&letter))?;
             Ok(())
         })
-        .await?;
+        .await;
+    // What was done is said also if it broke off.
+    if met.is_err() && dropped + failed == 0 {
+        return met.map(|_| ExitCode::FAILURE);
+    }
     let mut stdout = io::stdout().lock();
     if confirmed {
         write!(stdout, "{dropped} dropped")?;
@@ -91,7 +95,7 @@ pub(super) async fn run(
             "{failed} would be dropped; nothing is without --yes"
         )?;
     }
-    Ok(met.exit_code(failed))
+    Ok(met?.exit_code(failed))
 }
 
 /// Opens a database that is there: a misspelled file would be created, and its versions are nobody's.

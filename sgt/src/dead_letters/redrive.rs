@@ -43,7 +43,7 @@ pub(super) struct Args {
     park_at: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     sent: usize,
     parked: usize,
@@ -66,7 +66,11 @@ pub(super) async fn run(
             writeln!(io::stdout().lock(), "{}: {said}", Name(&letter))?;
             Ok(())
         })
-        .await?;
+        .await;
+    // What was done is said also if it broke off.
+    if met.is_err() && count == Count::default() {
+        return met.map(|_| ExitCode::FAILURE);
+    }
     let mut stdout = io::stdout().lock();
     let Count {
         sent,
@@ -86,7 +90,7 @@ pub(super) async fn run(
         write!(stdout, ", {failed} failed")?;
     }
     writeln!(stdout)?;
-    Ok(met.exit_code(failed))
+    Ok(met?.exit_code(failed))
 }
 
 /// The first at once, and no burst after a delay.
