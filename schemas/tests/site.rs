@@ -52,6 +52,7 @@ struct Moved {
 
 /// Something moved, in feet.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(example = MovedInFeet { feet: 9 })]
 struct MovedInFeet {
     feet: u32,
 }
