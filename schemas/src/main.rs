@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use common::Subjects;
 use common::testing::sample;
 use schemas::compat::{self, Reader, Report};
-use schemas::released::{BaselineError, State, remove_others};
+use schemas::released::{self, BaselineError, State};
 use schemas::{
     Difference, Documents, PAGE, TYPESCRIPT, TypeScriptError, asyncapi, compare, documents,
     list_all, list_service, site, typescript, write,
@@ -224,11 +224,15 @@ fn release(
     }
     let state = State::present::<Subjects>();
     let files = state.to_documents(&json_schemas()?)?;
-    for path in write(&files, folder)? {
+    let replaced = released::replace(&files, folder)?;
+    for path in replaced.written {
         writeln!(out, "wrote {path}")?;
     }
-    for path in remove_others(&files, folder)? {
-        writeln!(out, "removed {path}")?;
+    for path in replaced.removed {
+        writeln!(out, "removed {path}, which this release has not")?;
+    }
+    for path in replaced.foreign {
+        writeln!(out, "left {path}, which no release wrote")?;
     }
     writeln!(
         out,
