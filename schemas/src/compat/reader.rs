@@ -88,7 +88,7 @@ impl Reader {
                 }
             });
         }
-        validator(&schema)
+        validator(&schema).map_err(|err| err.to_string())
     }
 }
 
@@ -100,11 +100,12 @@ pub(super) fn written(schema: &Value) -> Value {
 }
 
 /// A validator that asserts formats.
-pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+pub(crate) fn validator(
+    schema: &Value,
+) -> Result<jsonschema::Validator, jsonschema::ValidationError<'static>> {
     jsonschema::draft202012::options()
         .should_validate_formats(true)
         .build(schema)
-        .map_err(|err| err.to_string())
 }
 
 fn refuse_unknown(schema: &mut Value) {
