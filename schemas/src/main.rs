@@ -277,10 +277,14 @@ fn json_schemas() -> anyhow::Result<Documents> {
     Ok(documents(|subject| Some(sample::example(subject)))?)
 }
 
-fn advice<'d>(mut differences: impl Iterator<Item = &'d Difference>) -> &'static str {
-    if differences.any(|difference| matches!(difference, Difference::Meaning { .. })) {
-        "The types have changed. If every reader can live with that, run `cargo run -p schemas -- generate` and commit; \
-         if not, the earlier form stays as a type in `Event::PAST`."
+fn advice<'d>(differences: impl Iterator<Item = &'d Difference> + Clone) -> &'static str {
+    let (mut each, mut only) = (differences.clone(), differences);
+    if each.any(|difference| matches!(difference, Difference::Meaning { .. })) {
+        "If the types have changed, `cargo run -p schemas -- compat` says whether every reader can live with that: \
+         if so, run `cargo run -p schemas -- generate` and commit; if not, the earlier form stays as a type in `Event::PAST`. \
+         If a file was edited by hand, `generate` writes it as it was."
+    } else if only.all(|difference| *difference == Difference::Extra) {
+        "Remove what belongs to no event, and commit."
     } else {
         "Run `cargo run -p schemas -- generate` and commit."
     }
