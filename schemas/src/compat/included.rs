@@ -217,6 +217,9 @@ impl<'s> Judge<'s> {
         let mut findings = Vec::new();
         for (name, part) in &read.fields {
             let at = format!("{path}.{name}");
+            if written.keys.is_some() && !written.fields.contains_key(name) {
+                return Err(finding(&at, "a field beside `patternProperties`"));
+            }
             match (written.fields.get(name), &written.rest) {
                 (Some(field), _) => {
                     findings.extend(self.within(field, part, &at)?);

@@ -186,7 +186,8 @@ fn open(keywords: &mut Map<String, Value>) {
     };
     let mut closed = std::mem::take(keywords);
     closed.remove(OPEN);
-    for kept in ["$schema", "$defs", "definitions"] {
+    // References count from `$id`, and lead to the definitions.
+    for kept in ["$schema", "$id", "$defs", "definitions"] {
         keywords.extend(closed.remove(kept).map(|value| (kept.to_owned(), value)));
     }
     keywords.insert("anyOf".to_owned(), json!([closed, catch_all]));
