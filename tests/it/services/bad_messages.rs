@@ -51,7 +51,7 @@ impl Bad {
         let mut bad = Self::new("an event under the name of another", "");
         bad.payload = about(bad.key, sample::example(channel)).into();
         bad.ce_type = Some(other);
-        bad.reason = "header ce-type says";
+        bad.reason = "ce-type says";
         all.push(bad);
         let mut bad = Self::new("an event about another key", "");
         bad.payload = about(OrderId::new(), sample::example(channel)).into();
