@@ -31,12 +31,14 @@ struct Bad {
 impl Bad {
     /// All there is to say wrong on a channel.
     fn all(channel: Subjects) -> Vec<Self> {
-        let payloads: [(_, Bytes); 7] = [
+        let nested = format!(r#"{{"specversion":{}"#, "[".repeat(100_000));
+        let payloads: [(_, Bytes); 8] = [
             ("nothing", "".into()),
             ("no JSON", "nonsense".into()),
             ("no text", b"\xff\xfe\x00"[..].into()),
             ("JSON of no event", "[1,2,3]".into()),
             ("half of an event", half(&sample::example(channel)).into()),
+            ("nesting without end", nested.into()),
             ("a megabyte", "x".repeat(1_000_000).into()),
             ("all that the server takes", "x".repeat(LIMIT).into()),
         ];
