@@ -169,7 +169,9 @@ fn every_file_that_a_document_names_exists() {
         let links = text.split("](").skip(1);
         let links = links.filter_map(|rest| rest.split([')', '#']).next());
         let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
-        let is_file = |code: &&str| code.contains('/') && code.ends_with(".rs");
+        let is_file = |code: &&str| {
+            code.contains('/') && Path::new(code).extension().is_some_and(|e| e == "rs")
+        };
         let files = code(&text).into_iter().filter(is_file);
         let missing: Vec<_> = links
             .chain(files)
