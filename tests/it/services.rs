@@ -11,6 +11,7 @@ mod money;
 mod outages;
 mod permissions;
 mod replicas;
+mod secrets;
 
 use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, TICKETS_SERVICE};
 

@@ -62,3 +62,16 @@ async fn full_disk_costs_no_attempt() {
     assert_eq!(ledger.entries("b").await, [7]);
     assert!(nats.dead_letters().await.is_empty());
 }
+
+// No power is cut here: this is what SQLite is asked for, so that a commit outlives it.
+#[tokio::test]
+async fn sqlite_file_is_written_through_before_a_commit_returns() {
+    const FULL: i64 = 2;
+    let ledger = Ledger::new().await;
+
+    let mut tx = ledger.database().begin().await.unwrap();
+    let asked = sqlx::query_scalar("PRAGMA synchronous").fetch_one(tx.connection());
+    let synchronous: i64 = asked.await.unwrap();
+
+    assert_eq!(synchronous, FULL);
+}

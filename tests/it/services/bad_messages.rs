@@ -31,12 +31,14 @@ struct Bad {
 impl Bad {
     /// All there is to say wrong on a channel.
     fn all(channel: Subjects) -> Vec<Self> {
-        let payloads: [(_, Bytes); 7] = [
+        let nested = format!(r#"{{"specversion":{}"#, "[".repeat(100_000));
+        let payloads: [(_, Bytes); 8] = [
             ("nothing", "".into()),
             ("no JSON", "nonsense".into()),
             ("no text", b"\xff\xfe\x00"[..].into()),
             ("JSON of no event", "[1,2,3]".into()),
             ("half of an event", half(&sample::example(channel)).into()),
+            ("nesting without end", nested.into()),
             ("a megabyte", "x".repeat(1_000_000).into()),
             ("all that the server takes", "x".repeat(LIMIT).into()),
         ];
@@ -51,7 +53,7 @@ impl Bad {
         let mut bad = Self::new("an event under the name of another", "");
         bad.payload = about(bad.key, sample::example(channel)).into();
         bad.ce_type = Some(other);
-        bad.reason = "header ce-type says";
+        bad.reason = "ce-type says";
         all.push(bad);
         let mut bad = Self::new("an event about another key", "");
         bad.payload = about(OrderId::new(), sample::example(channel)).into();

@@ -32,7 +32,9 @@ fn run(service: QueueGroup, folder: &Path, args: &[&str], variables: &[(&str, &s
     let finished = command::run(&mut command, END_WITHIN).unwrap();
     let Finished { stdout, stderr, .. } = &finished;
     for said in [stdout, stderr] {
-        assert!(!said.contains(JWT_KEY), "{service} tells the key: {said}");
+        for secret in [JWT_KEY, "hunter2"] {
+            assert!(!said.contains(secret), "{service} tells a secret: {said}");
+        }
         assert!(
             !said.contains("backtrace") && !said.contains("panicked"),
             "{service}: {said}"
@@ -104,6 +106,18 @@ fn short_key_is_refused() {
 #[test]
 fn unreachable_nats_is_said() {
     check_refusal(&[], &["NATS", "127.0.0.1:1"]);
+}
+
+#[test]
+fn address_with_a_password_is_said_without_it() {
+    let nats = ("NATS_URL", "nats://bob:hunter2@127.0.0.1:1");
+    check_refusal(&[nats], &["NATS", "127.0.0.1:1"]);
+    let database = (
+        "DATABASE_URL",
+        "postgres://bob:hunter2@127.0.0.1:1/db?password=hunter2",
+    );
+    let ledger = ("GATEWAY_LEDGER", "sqlite://ledger.db");
+    check_refusal(&[database, ledger], &["database", "127.0.0.1:1"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::program::sgt;
 const SGT: &str = "sgt";
 
 /// A server with users, as whoever sets one up gets it.
-async fn guarded() -> System {
+pub(super) async fn guarded() -> System {
     let config = sgt(&[], &["permissions", "--all"]).await.ok();
     let system = System::builder().order_ttl(Duration::from_secs(4));
     system.users(&config).start_server().await
@@ -234,6 +234,51 @@ async fn nobody_acknowledges_for_another() {
     let info = consumer(&system, ORDERS, PAYMENTS_SERVICE).await;
     assert_eq!(info.num_ack_pending, 1, "{info:?}");
     assert_eq!(info.ack_floor.stream_sequence, 0, "{info:?}");
+}
+
+// No guard of ours: a user's permissions are about what it sends, and the server answers wherever it is told to.
+// SECURITY.md says so. When a server refuses it, this fails, and that page gets shorter.
+#[tokio::test]
+async fn server_answers_where_the_one_who_asks_may_not_publish() {
+    let system = guarded().await;
+    let mut tickets = system.wire("tickets-service").await;
+    let asks = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.tickets-service";
+
+    // As if it acknowledged for another: refused, whatever the server would answer.
+    let forged = "$JS.ACK.ORDERS.payments-service.1.1.1.1.0";
+    let refusal = tickets.refusal(&format!("PUB {asks} {forged} 0\r\n")).await;
+    let refusal = refusal.expect("an acknowledgement may be forged");
+    assert!(refusal.contains("Publish with Reply"), "{refusal}");
+
+    // What the server says of an event stands where another's event would, and is none: nobody chooses its words.
+    let published = "PUB ticket:created.k payment:created.k 2\r\n{}";
+    assert_eq!(tickets.refusal(published).await, None);
+    until("the answer is stored", async || {
+        let payments = jetstream(&system)
+            .get_stream_no_info("PAYMENTS")
+            .await
+            .unwrap();
+        let message = payments
+            .get_raw_message(1)
+            .await
+            .map_err(|err| err.to_string())?;
+        assert_eq!(message.subject.as_str(), "payment:created.k");
+        let answer: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!(answer, serde_json::json!({ "stream": "TICKETS", "seq": 1 }));
+        Ok::<_, String>(())
+    })
+    .await;
+
+    // "Nothing is there" is an empty message, and for the API's ear an order.
+    let ordered = format!("PUB {asks} $JS.API.STREAM.DELETE.PAYMENTS 16\r\n{{\"no_wait\":true}}");
+    assert_eq!(tickets.refusal(&ordered).await, None);
+    until("the stream is gone", async || {
+        match jetstream(&system).get_stream("PAYMENTS").await {
+            Ok(_) => Err("it is still there"),
+            Err(_) => Ok(()),
+        }
+    })
+    .await;
 }
 
 async fn consumer(

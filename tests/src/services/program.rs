@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use common::QueueGroup;
@@ -14,6 +14,7 @@ use crate::own_process::OwnProcess;
 #[derive(Debug)]
 pub struct Program {
     addr: SocketAddr,
+    log: PathBuf,
     process: OwnProcess,
 }
 
@@ -61,13 +62,23 @@ impl Program {
             let log = fs::read_to_string(&log).unwrap_or_default();
             panic!("{service} said `{said}` instead of where it listens: {log}");
         };
-        Self { addr, process }
+        Self { addr, log, process }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// All that replicas of its service have logged so far.
+    ///
+    /// # Panics
+    ///
+    /// If that cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
     }
 
     /// `kill -9`: nothing is finished, and nobody is told.

@@ -248,6 +248,12 @@ impl System {
         ]
     }
 
+    /// What nobody should be told, and what it is for.
+    #[must_use]
+    pub fn secrets(&self) -> [(&'static str, &'static str); 2] {
+        [("the password", PASSWORD), ("the key", JWT_KEY)]
+    }
+
     /// Where the NATS server is.
     #[must_use]
     pub fn nats_url(&self) -> &str {
