@@ -11,7 +11,6 @@ use std::io::{self, Write as _};
 use std::pin::pin;
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use clap::Subcommand;
 use common::dead_letters::{DeadLetters, Filter, Kind, Letter};
 use common::http::{NATS_VARIABLES, Stop, until_signalled};
@@ -86,47 +85,47 @@ struct FilterArgs {
 }
 
 impl FilterArgs {
-    /// What to say of it that no letter is meant.
-    ///
-    /// # Errors
-    ///
-    /// If that is no wonder: there is no such group, channel or key. Letters of another list can be told by names that ours
-    /// does not have, so nobody asks before it was looked for them.
-    fn nothing(&self) -> anyhow::Result<&'static str> {
+    /// Where no letter is meant: says if that is no wonder.
+    fn say_slips(&self) {
+        for slip in self.slips() {
+            eprintln!("{slip}");
+        }
+    }
+
+    /// Names that our list does not have. No errors: a server can carry letters of other lists too.
+    fn slips(&self) -> Vec<String> {
         let Self {
             group,
             channel,
-            kind,
+            kind: _,
             key,
         } = self;
-        if let Some(name) = group {
-            let groups: BTreeSet<_> = Subjects::ALL
-                .iter()
-                .flat_map(|subject| subject.consumers())
-                .map(|group| group.as_str())
-                .collect();
-            let known = Known::new(name, groups);
-            ensure!(
-                known.has_name(),
-                "no dead letters of group `{}`: {known}",
-                printable(name)
-            );
+        let groups: BTreeSet<_> = Subjects::ALL
+            .iter()
+            .flat_map(|subject| subject.consumers())
+            .map(|group| group.as_str())
+            .collect();
+        let channels: Vec<_> = Subjects::ALL
+            .iter()
+            .map(|subject| subject.as_str())
+            .collect();
+        let mut slips = Vec::new();
+        for (what, name, all) in [
+            ("group", group, groups.into_iter().collect()),
+            ("channel", channel, channels),
+        ] {
+            let Some(name) = name else {
+                continue;
+            };
+            let known = Known::new(name, all);
+            if !known.has_name() {
+                let name = printable(name);
+                slips.push(format!("this version knows no {what} `{name}`: {known}"));
+            }
         }
-        if let Some(name) = channel {
-            let known = Known::new(name, Subjects::ALL.iter().map(|subject| subject.as_str()));
-            ensure!(
-                known.has_name(),
-                "no dead letters of channel `{}`: {known}",
-                printable(name)
-            );
-        }
-        if let Some(key) = key {
-            Key::new(key.as_str())?;
-        }
-        Ok(match (group, channel, kind, key) {
-            (None, None, None, None) => "no dead letters",
-            _ => "no such dead letters",
-        })
+        let key = key.as_deref().map(Key::new);
+        slips.extend(key.and_then(Result::err).map(|err| err.to_string()));
+        slips
     }
 }
 
@@ -193,7 +192,7 @@ impl Selection {
                 action(letter).await?;
             }
             if !found {
-                writeln!(io::stdout().lock(), "{}", self.filter.nothing()?)?;
+                self.filter.say_slips();
             }
             return Ok(met);
         }
@@ -296,38 +295,37 @@ mod tests {
     }
 
     #[test]
-    fn name_that_no_line_has_is_told_from_one_without_letters() {
-        let none = FilterArgs {
-            group: None,
-            channel: None,
-            kind: None,
-            key: None,
-        };
-        assert_eq!(none.nothing().unwrap(), "no dead letters");
-
-        let [group, channel, key] = [
-            ("tickets-service", "ticket-service"),
-            ("ticket:created", "ticket.created"),
-            ("0198", "a b"),
-        ]
-        .map(|(known, slip)| [known, slip].map(|name| Some(name.to_owned())));
-        let asked = [
-            group.map(|group| FilterArgs {
-                group,
-                ..none.clone()
-            }),
-            channel.map(|channel| FilterArgs {
-                channel,
-                ..none.clone()
-            }),
-            key.map(|key| FilterArgs {
-                key,
-                ..none.clone()
-            }),
-        ];
-        for [known, slip] in asked {
-            assert_eq!(known.nothing().unwrap(), "no such dead letters");
-            assert!(slip.nothing().is_err(), "{slip:?}");
+    fn name_that_our_list_does_not_have_is_told() {
+        #[track_caller]
+        fn check(set: fn(&mut FilterArgs), slip: Option<&str>) {
+            let mut filter = FilterArgs {
+                group: None,
+                channel: None,
+                kind: None,
+                key: None,
+            };
+            set(&mut filter);
+            let slips = filter.slips();
+            match slip {
+                None => assert!(slips.is_empty(), "{slips:?}"),
+                Some(slip) => assert!(slips[0].contains(slip), "{slips:?}"),
+            }
         }
+        check(|_| {}, None);
+        check(|filter| filter.group = Some("tickets-service".into()), None);
+        check(
+            |filter| filter.group = Some("ticket-service".into()),
+            Some("no group `ticket-service`: did you mean `tickets-service`?"),
+        );
+        check(
+            |filter| filter.channel = Some("ticket:created".into()),
+            None,
+        );
+        check(
+            |filter| filter.channel = Some("ticket.created".into()),
+            Some("no channel `ticket.created`: did you mean `ticket:created`?"),
+        );
+        check(|filter| filter.key = Some("0198".into()), None);
+        check(|filter| filter.key = Some("a b".into()), Some("is no key"));
     }
 }

@@ -122,17 +122,14 @@ pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Resu
         line.add(&letter, death);
     }
     let lines: Vec<_> = lines.into_values().collect();
-    let none = if lines.is_empty() {
-        args.filter.nothing()?
-    } else {
-        ""
-    };
-
+    if lines.is_empty() {
+        args.filter.say_slips();
+    }
     let mut stdout = io::stdout().lock();
     if args.json {
         writeln!(stdout, "{}", serde_json::to_string(&lines)?)?;
     } else if lines.is_empty() {
-        writeln!(stdout, "{none}")?;
+        writeln!(stdout, "no dead letters")?;
     } else {
         write_table(&mut stdout, &lines)?;
     }
