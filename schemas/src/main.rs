@@ -107,81 +107,92 @@ fn main() -> ExitCode {
 }
 
 fn run(Arguments { folder, command }: Arguments) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+    let out = &mut io::stdout().lock();
     match command {
-        Command::Generate => {
-            let Generated {
-                documents,
-                left_out,
-            } = present()?;
-            let written = write(&documents, &folder)?;
-            for path in &written {
-                writeln!(out, "wrote {path}")?;
-            }
-            writeln!(
-                out,
-                "{} of {} files changed",
-                written.len(),
-                documents.len()
-            )?;
-            for (path, difference) in
-                compare(&documents, &folder).context("written files could not be read")?
-            {
-                if left_out.is_none() || !path.starts_with(TYPESCRIPT) {
-                    writeln!(out, "{path} {difference}")?;
-                }
-            }
-            if let Some(why) = left_out {
-                return Err(why).context("the TypeScript is as it was, all else is written");
-            }
-        }
-        Command::Check => {
-            let Generated {
-                documents,
-                left_out,
-            } = present()?;
-            let mut differences = compare(&documents, &folder)
-                .with_context(|| format!("{} could not be read", folder.display()))?;
-            if let Some(why) = left_out {
-                if env::var_os("CI").is_some() {
-                    return Err(why).context("the TypeScript was not checked");
-                }
-                differences.retain(|path, _| !path.starts_with(TYPESCRIPT));
-                let why = anyhow::Error::from(why);
-                eprintln!("schemas: left out: the TypeScript is not checked: {why:#}");
-            }
-            if !differences.is_empty() {
-                for (path, difference) in &differences {
-                    writeln!(out, "{path} {difference}")?;
-                }
-                writeln!(out, "{}", advice(differences.values()))?;
-                return Ok(ExitCode::FAILURE);
-            }
-            writeln!(out, "{} files are what the types say", documents.len())?;
-        }
+        Command::Generate => generate(out, &folder),
+        Command::Check => check(out, &folder),
         Command::Compat(arguments) => {
             let report = judge(&arguments)?;
-            print(&mut out, &report, arguments.format)?;
-            if !report.is_compatible() {
-                return Ok(ExitCode::FAILURE);
-            }
+            print(out, &report, arguments.format)?;
+            Ok(if report.is_compatible() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Command::Release {
             released: Released { released },
             accept_breaks,
-        } => return release(&mut out, &released, accept_breaks),
-        Command::List { service: None } => write!(out, "{}", list_all::<Subjects>())?,
-        Command::List {
-            service: Some(name),
-        } => write!(out, "{}", list_service::<Subjects>(&name)?)?,
+        } => release(out, &released, accept_breaks),
+        Command::List { service } => {
+            let list = match service {
+                None => list_all::<Subjects>(),
+                Some(name) => list_service::<Subjects>(&name)?,
+            };
+            write!(out, "{list}")?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Site { out: folder } => {
             write(&site::<Subjects>(&without_typescript()?), &folder)?;
             let page = folder.join(PAGE);
             let page = page.canonicalize().unwrap_or(page);
             writeln!(out, "{}", page.display())?;
+            Ok(ExitCode::SUCCESS)
         }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn generate(out: &mut impl io::Write, folder: &Path) -> anyhow::Result<ExitCode> {
+    let Generated {
+        documents,
+        left_out,
+    } = present()?;
+    let written = write(&documents, folder)?;
+    for path in &written {
+        writeln!(out, "wrote {path}")?;
+    }
+    writeln!(
+        out,
+        "{} of {} files changed",
+        written.len(),
+        documents.len()
+    )?;
+    let others = compare(&documents, folder).context("written files could not be read")?;
+    for (path, difference) in others {
+        if left_out.is_none() || !path.starts_with(TYPESCRIPT) {
+            writeln!(out, "{path} {difference}")?;
+        }
+    }
+    match left_out {
+        Some(why) => Err(why).context("the TypeScript is as it was, all else is written"),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn check(out: &mut impl io::Write, folder: &Path) -> anyhow::Result<ExitCode> {
+    let Generated {
+        documents,
+        left_out,
+    } = present()?;
+    let mut differences = compare(&documents, folder)
+        .with_context(|| format!("{} could not be read", folder.display()))?;
+    if let Some(why) = left_out {
+        if env::var_os("CI").is_some() {
+            return Err(why).context("the TypeScript was not checked");
+        }
+        differences.retain(|path, _| !path.starts_with(TYPESCRIPT));
+        let why = anyhow::Error::from(why);
+        eprintln!("schemas: left out: the TypeScript is not checked: {why:#}");
+    }
+    if differences.is_empty() {
+        writeln!(out, "{} files are what the types say", documents.len())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (path, difference) in &differences {
+        writeln!(out, "{path} {difference}")?;
+    }
+    writeln!(out, "{}", advice(differences.values()))?;
+    Ok(ExitCode::FAILURE)
 }
 
 fn judge(arguments: &CompatArguments) -> anyhow::Result<Report> {

@@ -1,6 +1,6 @@
 //! A schema as somebody wrote it, made one that can be judged.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use jsonschema::{ValidationError, draft6, draft7, draft201909, draft202012};
 use serde_json::{Map, Value};
@@ -11,6 +11,8 @@ use crate::json;
 
 /// References deeper than this lead back to themselves without a field between.
 pub(super) const DEEPEST: usize = 64;
+/// A value is told by fewer schemas than this.
+const MOST: usize = 20_000;
 /// Keywords whose schemas are about the same value.
 const OF_THE_SAME_VALUE: [&str; 7] = ["allOf", "anyOf", "else", "if", "not", "oneOf", "then"];
 
@@ -49,6 +51,12 @@ pub enum SchemaError {
         "at {at}: `$ref` leads back to itself, or over more than {DEEPEST} others, with no field or item between, so that it says nothing"
     )]
     Circle {
+        /// The place, as a JSON pointer.
+        at: String,
+    },
+    /// References lead to branches of branches, which are more than anybody can look at.
+    #[error("at {at}: {MOST} or more schemas are about one value, over all branches and `$ref`s")]
+    TooMany {
         /// The place, as a JSON pointer.
         at: String,
     },
@@ -129,7 +137,7 @@ fn place(pointer: &str) -> String {
 
 fn check_references(root: &Value) -> Result<(), SchemaError> {
     let mut wrong = None;
-    let mut done = HashSet::new();
+    let mut known = HashMap::new();
     json::walk(root, &mut |path, keywords| {
         if wrong.is_some() {
             return;
@@ -145,23 +153,30 @@ fn check_references(root: &Value) -> Result<(), SchemaError> {
                 at: at(),
                 reference,
             });
-        } else if !ends(root, keywords, &mut done, 0) {
-            wrong = Some(SchemaError::Circle { at: at() });
+        } else {
+            wrong = match of_the_same_value(root, keywords, &mut known, 0) {
+                None => Some(SchemaError::Circle { at: at() }),
+                Some(MOST..) => Some(SchemaError::TooMany { at: at() }),
+                Some(_) => None,
+            };
         }
     });
     wrong.map_or(Ok(()), Err)
 }
 
-/// Whether the schemas that are about the same value end somewhere.
-fn ends(
+/// How many schemas a validator looks at for one value, over all references and branches; `None`: there is no end to them.
+fn of_the_same_value(
     root: &Value,
     keywords: &Map<String, Value>,
-    done: &mut HashSet<usize>,
+    known: &mut HashMap<usize, usize>,
     depth: usize,
-) -> bool {
+) -> Option<usize> {
     let identity = std::ptr::from_ref(keywords).addr();
-    if done.contains(&identity) {
-        return true;
+    if let Some(count) = known.get(&identity) {
+        return Some(*count);
+    }
+    if depth > DEEPEST {
+        return None;
     }
     let referred = keywords.get("$ref").and_then(|it| resolve(root, it));
     let inner = OF_THE_SAME_VALUE
@@ -172,14 +187,15 @@ fn ends(
             one => std::slice::from_ref(one),
         });
     let dependent = keywords.get("dependentSchemas").and_then(Value::as_object);
-    let mut inner = referred
+    let inner = referred
         .into_iter()
         .chain(inner)
         .chain(dependent.into_iter().flat_map(Map::values))
         .filter_map(Value::as_object);
-    let ends = depth <= DEEPEST && inner.all(|inner| ends(root, inner, done, depth + 1));
-    if ends {
-        done.insert(identity);
+    let mut count = 1_usize;
+    for inner in inner {
+        count = count.saturating_add(of_the_same_value(root, inner, known, depth + 1)?);
     }
-    ends
+    known.insert(identity, count);
+    Some(count)
 }
