@@ -206,8 +206,9 @@ impl Client {
         rebuilt.await.is_ok()
     }
 
-    /// One request, one answer, within 5 s, and 5 s more for a server that is left. A denied subject and a lost connection are said at once, not when the
-    /// time is over: a server that is gone does not answer any more, and its successor never heard the question.
+    /// One request, one answer, within 5 s, and 5 s more for a server that is left. A denied subject and a lost
+    /// connection are said at once, not when the time is over: a server that is gone does not answer any more, and its
+    /// successor never heard the question.
     pub(crate) async fn request(
         &self,
         subject: impl Into<Subject>,

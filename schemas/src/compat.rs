@@ -7,6 +7,7 @@ mod instances;
 mod reader;
 mod report;
 mod samples;
+mod schema_file;
 mod shape;
 mod text;
 
@@ -20,6 +21,7 @@ pub use files::{FilesError, compare_files};
 pub(crate) use reader::validator;
 pub use reader::{OPEN, Reader};
 pub use report::{Break, Direction, Note, Report};
+pub use schema_file::SchemaError;
 
 /// Something that a reader does not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use common::Subjects;
 use common::testing::sample;
 use schemas::compat::{self, Reader, Report};
-use schemas::released::{BaselineError, State, remove_others};
+use schemas::released::{self, BaselineError, State};
 use schemas::{
     Difference, Documents, PAGE, TYPESCRIPT, TypeScriptError, asyncapi, compare, documents,
     list_all, list_service, site, typescript, write,
@@ -224,11 +224,15 @@ fn release(
     }
     let state = State::present::<Subjects>();
     let files = state.to_documents(&json_schemas()?)?;
-    for path in write(&files, folder)? {
+    let replaced = released::replace(&files, folder)?;
+    for path in replaced.written {
         writeln!(out, "wrote {path}")?;
     }
-    for path in remove_others(&files, folder)? {
-        writeln!(out, "removed {path}")?;
+    for path in replaced.removed {
+        writeln!(out, "removed {path}, which this release has not")?;
+    }
+    for path in replaced.foreign {
+        writeln!(out, "left {path}, which no release wrote")?;
     }
     writeln!(
         out,
@@ -273,10 +277,14 @@ fn json_schemas() -> anyhow::Result<Documents> {
     Ok(documents(|subject| Some(sample::example(subject)))?)
 }
 
-fn advice<'d>(mut differences: impl Iterator<Item = &'d Difference>) -> &'static str {
-    if differences.any(|difference| matches!(difference, Difference::Meaning { .. })) {
-        "The types have changed. If every reader can live with that, run `cargo run -p schemas -- generate` and commit; \
-         if not, the earlier form stays as a type in `Event::PAST`."
+fn advice<'d>(differences: impl Iterator<Item = &'d Difference> + Clone) -> &'static str {
+    let (mut each, mut only) = (differences.clone(), differences);
+    if each.any(|difference| matches!(difference, Difference::Meaning { .. })) {
+        "If the types have changed, `cargo run -p schemas -- compat` says whether every reader can live with that: \
+         if so, run `cargo run -p schemas -- generate` and commit; if not, the earlier form stays as a type in `Event::PAST`. \
+         If a file was edited by hand, `generate` writes it as it was."
+    } else if only.all(|difference| *difference == Difference::Extra) {
+        "Remove what belongs to no event, and commit."
     } else {
         "Run `cargo run -p schemas -- generate` and commit."
     }

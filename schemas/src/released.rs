@@ -1,6 +1,7 @@
 //! The state of the list that was released last: who reads what, and the schemas of every form.
 
-use std::collections::BTreeMap;
+mod folder;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -12,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::documents::Documents;
 use crate::json;
+
+pub use folder::{ReleaseError, Replaced, replace};
 
 /// The file that says what is in the folder.
 const INDEX: &str = "index.json";
@@ -138,6 +141,38 @@ struct IndexFile {
     sha256: String,
 }
 
+impl Index {
+    fn read(folder: &Path) -> Result<Self, BaselineError> {
+        let path = folder.join(INDEX);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Err(BaselineError::Missing(folder.to_owned()));
+            }
+            Err(source) => return Err(BaselineError::Read { path, source }),
+        };
+        let not_json = |source| BaselineError::NotJson {
+            path: path.clone(),
+            source,
+        };
+        let index: Self = serde_json::from_slice(&text).map_err(not_json)?;
+        if index.events.is_empty() {
+            return Err(BaselineError::Empty(path));
+        }
+        if index.sha256 != digest(events_text(&index.events).map_err(not_json)?.as_bytes()) {
+            return Err(BaselineError::Edited(path));
+        }
+        Ok(index)
+    }
+
+    /// The files that it names.
+    fn files(&self) -> impl Iterator<Item = &str> {
+        let forms = self.events.iter().flat_map(|event| &event.forms);
+        let files = forms.flat_map(|form| [Some(&form.written), form.read.as_ref()]);
+        files.flatten().map(|file| &*file.file)
+    }
+}
+
 impl IndexFile {
     fn of(file: String, text: &str) -> Self {
         Self {
@@ -179,25 +214,7 @@ impl State {
     ///
     /// [`BaselineError`] if there is none, or not as it was released.
     pub fn read(folder: &Path) -> Result<Self, BaselineError> {
-        let path = folder.join(INDEX);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                return Err(BaselineError::Missing(folder.to_owned()));
-            }
-            Err(source) => return Err(BaselineError::Read { path, source }),
-        };
-        let not_json = |source| BaselineError::NotJson {
-            path: path.clone(),
-            source,
-        };
-        let index: Index = serde_json::from_slice(&text).map_err(not_json)?;
-        if index.events.is_empty() {
-            return Err(BaselineError::Empty(path));
-        }
-        if index.sha256 != digest(events_text(&index.events).map_err(not_json)?.as_bytes()) {
-            return Err(BaselineError::Edited(path));
-        }
+        let index = Index::read(folder)?;
         let events = index
             .events
             .into_iter()
@@ -322,21 +339,4 @@ fn digest(text: &[u8]) -> String {
             let _ = write!(digest, "{byte:02x}");
             digest
         })
-}
-
-/// Removes the files of an earlier release that `documents` do not have, and says which.
-///
-/// # Errors
-///
-/// If the folder cannot be read, or a file not be removed.
-pub fn remove_others(documents: &Documents, folder: &Path) -> io::Result<Vec<String>> {
-    let differences: BTreeMap<_, _> = crate::compare(documents, folder)?;
-    let mut removed = Vec::new();
-    for (path, difference) in differences {
-        if difference == crate::Difference::Extra {
-            fs::remove_file(folder.join(&path))?;
-            removed.push(path);
-        }
-    }
-    Ok(removed)
 }

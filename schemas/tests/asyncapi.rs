@@ -177,6 +177,7 @@ struct Moved {
 
 /// Something moved, in feet.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(example = MovedInFeet { feet: 9 })]
 struct MovedInFeet {
     feet: u32,
 }
@@ -200,7 +201,7 @@ impl Event for Moved {
 
 #[test]
 fn earlier_form_is_received_and_not_sent() {
-    let schemas = documents(|_: Moves| None).unwrap();
+    let schemas = documents(|_: Moves| Some(json!({ "metres": 3 }))).unwrap();
     let document = asyncapi::<Moves>(&schemas);
     let document: Value = serde_json::from_str(&document[ASYNCAPI]).unwrap();
     let messages = |operation: &str| {

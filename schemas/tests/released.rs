@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::Subjects;
+use schemas::released::{State, replace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -101,21 +103,64 @@ fn baseline_that_was_edited_is_told_with_the_file() {
 }
 
 #[test]
-fn released_again_is_the_same_and_what_is_gone_is_removed() {
+fn released_again_is_the_same_and_what_no_release_wrote_stays() {
     let folder = released();
-    fs::write(folder.path().join("json/gone.v1.json"), "{}").unwrap();
+    for foreign in ["README.md", "json/notes.json"] {
+        fs::write(folder.path().join(foreign), "{}").unwrap();
+    }
+
     let output = schemas(&["release", "--released", path(folder.path())]);
+
     let out = text(&output.stdout);
-    assert!(output.status.success() && !out.contains("wrote"), "{out}");
-    assert!(out.contains("removed json/gone.v1.json"), "{out}");
-    assert!(!folder.path().join("json/gone.v1.json").exists());
+    assert!(output.status.success(), "{output:?}");
+    assert!(!out.lines().any(|line| line.starts_with("wrote")), "{out}");
+    for foreign in ["README.md", "json/notes.json"] {
+        let said = format!("left {foreign}, which no release wrote");
+        assert!(out.contains(&said), "{out}");
+        assert!(folder.path().join(foreign).exists(), "{foreign}");
+    }
+}
+
+#[test]
+fn file_of_an_earlier_release_goes_with_its_form() {
+    let (state, schemas_of) = (State::present::<Subjects>(), schemas::Documents::new());
+    let folder = tempfile::tempdir().unwrap();
+    let all = state.to_documents(&schemas_of).unwrap();
+    replace(&all, folder.path()).unwrap();
+    let mut fewer = state;
+    let gone = fewer.events.remove(0);
+
+    let fewer = fewer.to_documents(&schemas_of).unwrap();
+    let replaced = replace(&fewer, folder.path()).unwrap();
+
+    let gone = format!("json/{}.v1.json", gone.subject.replace(':', "."));
+    assert_eq!(replaced.removed, [gone.as_str()]);
+    assert!(!folder.path().join(gone).exists());
+    assert_eq!(replaced.written, ["index.json"]);
+}
+
+#[test]
+fn release_overwrites_no_file_of_another() {
+    let folder = released();
+    // As if the index had been deleted: whose the schemas are, nobody can tell any more.
+    fs::remove_file(folder.path().join("index.json")).unwrap();
+    let file = folder.path().join("json/ticket.created.v1.json");
+    fs::write(&file, "{}").unwrap();
+
+    let output = schemas(&["release", "--released", path(folder.path())]);
+
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let err = text(&output.stderr);
+    assert!(
+        err.contains("ticket.created.v1.json is in the way, and no release wrote it"),
+        "{err}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{}");
+    assert!(!folder.path().join("index.json").exists());
 }
 
 /// The released list had an order's status that the present one has not.
 fn broken_baseline() -> TempDir {
-    use common::Subjects;
-    use schemas::released::State;
-
     let mut state = State::present::<Subjects>();
     for event in &mut state.events {
         for form in &mut event.forms {

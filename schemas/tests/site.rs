@@ -4,8 +4,8 @@
 
 use common::testing::sample;
 use common::{
-    Event, Key, ORDERS, ORDERS_SERVICE, Past, SubjectSet as _, Subjects, TICKETS_SERVICE, schemars,
-    subjects,
+    Event, Key, ORDERS, ORDERS_SERVICE, Past, QueueGroup, SubjectSet as _, Subjects,
+    TICKETS_SERVICE, schemars, subjects,
 };
 use schemas::{PAGE, documents, site};
 use serde::{Deserialize, Serialize};
@@ -39,9 +39,11 @@ subjects! {
     /// A list with an event that has a past, and a hostile description.
     enum Moves {
         /// Something moved.
-        Moved: "thing:moved", stream ORDERS, from ORDERS_SERVICE, to [TICKETS_SERVICE];
+        Moved: "thing:moved", stream ORDERS, from ORDERS_SERVICE, to [TICKETS_SERVICE, LONG];
     }
 }
+
+const LONG: QueueGroup = QueueGroup::new("a-service-of-a-long-name");
 
 /// Something </section><script>alert("moved")</script> & went.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
@@ -52,6 +54,7 @@ struct Moved {
 
 /// Something moved, in feet.
 #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(example = MovedInFeet { feet: 9 })]
 struct MovedInFeet {
     feet: u32,
 }
@@ -94,7 +97,7 @@ fn text_of_a_type_or_an_example_cannot_become_markup() {
 }
 
 #[test]
-fn earlier_form_is_shown_with_its_fields() {
+fn earlier_form_is_shown_with_its_fields_and_its_example() {
     let page = moves();
     assert!(
         page.contains("2 of 2: <a href=\"json/thing.moved.v2.json\">"),
@@ -104,4 +107,18 @@ fn earlier_form_is_shown_with_its_fields() {
         .split_once("<summary>Earlier form 1</summary>")
         .unwrap();
     assert!(earlier.contains("<code>feet</code>"), "{earlier}");
+    assert!(earlier.contains("&quot;feet&quot;: 9"), "{earlier}");
+}
+
+#[test]
+fn long_name_stays_in_its_box() {
+    let page = moves();
+    let (_, picture) = page.split_once("<svg").unwrap();
+    let (picture, _) = picture.split_once("</svg>").unwrap();
+    assert!(
+        picture.contains(" lengthAdjust=\"spacingAndGlyphs\">a-service-of-a-long-name</text>"),
+        "{picture}"
+    );
+    assert!(picture.contains("\">thing:moved</text>"), "{picture}");
+    assert_eq!(picture.matches("lengthAdjust").count(), 1);
 }

@@ -18,3 +18,13 @@ impl Connection {
         build_client(&config).await.context("NATS cannot be used")
     }
 }
+
+/// Says why nobody takes a request, if that is why it failed.
+///
+/// Not asked before: a server without JetStream may know others that have it.
+pub(crate) fn explain(client: &Client, err: anyhow::Error) -> anyhow::Error {
+    if client.nats().server_info().jetstream {
+        return err;
+    }
+    err.context("the NATS server runs without JetStream (nats-server --jetstream)")
+}

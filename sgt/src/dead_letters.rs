@@ -5,14 +5,21 @@ mod list;
 mod redrive;
 mod show;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io::{self, Write as _};
+use std::pin::pin;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::Subcommand;
 use common::dead_letters::{DeadLetters, Filter, Kind, Letter};
-use common::http::NATS_VARIABLES;
+use common::http::{NATS_VARIABLES, Stop, until_signalled};
+use common::{Key, SubjectSet as _, Subjects};
 
-use crate::connection::Connection;
+use crate::INTERRUPTED;
+use crate::connection::{Connection, explain};
+use crate::name::Known;
 
 /// From how many redrives on a letter is parked, unless `--park-at` says otherwise.
 const PARK_AT: u32 = 1;
@@ -45,9 +52,14 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let outcome = match &args.command {
         Command::List(args) => list::run(args, &dead_letters).await,
         Command::Show(args) => show::run(args, &dead_letters).await,
-        Command::Redrive(args) => redrive::run(args, &dead_letters).await,
-        Command::Drop(args) => discard::run(args, &dead_letters).await,
+        Command::Redrive(args) => {
+            until_signalled(|stop| redrive::run(args, &dead_letters, stop)).await
+        }
+        Command::Drop(args) => {
+            until_signalled(|stop| discard::run(args, &dead_letters, stop)).await
+        }
     };
+    let outcome = outcome.map_err(|err| explain(&client, err));
     client.close().await;
     outcome
 }
@@ -71,6 +83,51 @@ struct FilterArgs {
     /// Those about this aggregate: its id
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+}
+
+impl FilterArgs {
+    /// What to say of it that no letter is meant.
+    ///
+    /// # Errors
+    ///
+    /// If that is no wonder: there is no such group, channel or key. Letters of another list can be told by names that ours
+    /// does not have, so nobody asks before it was looked for them.
+    fn nothing(&self) -> anyhow::Result<&'static str> {
+        let Self {
+            group,
+            channel,
+            kind,
+            key,
+        } = self;
+        if let Some(name) = group {
+            let groups: BTreeSet<_> = Subjects::ALL
+                .iter()
+                .flat_map(|subject| subject.consumers())
+                .map(|group| group.as_str())
+                .collect();
+            let known = Known::new(name, groups);
+            ensure!(
+                known.has_name(),
+                "no dead letters of group `{}`: {known}",
+                printable(name)
+            );
+        }
+        if let Some(name) = channel {
+            let known = Known::new(name, Subjects::ALL.iter().map(|subject| subject.as_str()));
+            ensure!(
+                known.has_name(),
+                "no dead letters of channel `{}`: {known}",
+                printable(name)
+            );
+        }
+        if let Some(key) = key {
+            Key::new(key.as_str())?;
+        }
+        Ok(match (group, channel, kind, key) {
+            (None, None, None, None) => "no dead letters",
+            _ => "no such dead letters",
+        })
+    }
 }
 
 impl From<&FilterArgs> for Filter {
@@ -110,27 +167,86 @@ struct Selection {
 }
 
 impl Selection {
-    /// Does something with each letter that is meant, oldest first or as they are named. Yields the numbers that no letter has.
+    /// Does something with each letter that is meant, oldest first or as they are named, until it is told to stop: what it
+    /// has begun it ends.
     async fn each(
         &self,
         dead_letters: &DeadLetters,
+        stop: Stop,
         mut action: impl AsyncFnMut(Letter) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Vec<u64>> {
-        let mut missing = Vec::new();
+    ) -> anyhow::Result<Met> {
+        let mut stop = pin!(stop);
+        let mut met = Met::All;
         if self.sequences.is_empty() {
             let mut letters = dead_letters.letters(Filter::from(&self.filter)).await?;
-            while let Some(letter) = letters.next().await? {
+            let mut found = false;
+            loop {
+                let letter = tokio::select! {
+                    biased;
+                    () = &mut stop => return stopped(),
+                    letter = letters.next() => letter?,
+                };
+                let Some(letter) = letter else {
+                    break;
+                };
+                found = true;
                 action(letter).await?;
             }
+            if !found {
+                writeln!(io::stdout().lock(), "{}", self.filter.nothing()?)?;
+            }
+            return Ok(met);
         }
+        there_are(dead_letters).await?;
         for &sequence in &self.sequences {
-            match dead_letters.get(sequence).await? {
-                Some(letter) => action(letter).await?,
-                None => missing.push(sequence),
+            let letter = tokio::select! {
+                biased;
+                () = &mut stop => return stopped(),
+                letter = dead_letters.get(sequence) => letter?,
+            };
+            if let Some(letter) = letter {
+                action(letter).await?;
+            } else {
+                writeln!(io::stdout().lock(), "#{sequence}: there is no such letter")?;
+                met = Met::Some;
             }
         }
-        Ok(missing)
+        Ok(met)
     }
+}
+
+/// Which of the letters that are meant were seen to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    All,
+    /// Not those that are not there.
+    Some,
+    /// Those up to a signal.
+    Interrupted,
+}
+
+impl Met {
+    fn exit_code(self, failed: usize) -> ExitCode {
+        match self {
+            Self::Interrupted => ExitCode::from(INTERRUPTED),
+            Self::All if failed == 0 => ExitCode::SUCCESS,
+            Self::All | Self::Some => ExitCode::FAILURE,
+        }
+    }
+}
+
+fn stopped() -> anyhow::Result<Met> {
+    writeln!(
+        io::stdout().lock(),
+        "stopped: letters that are not named here are as they were"
+    )?;
+    Ok(Met::Interrupted)
+}
+
+/// Whoever asks for a letter by its number is told if there can be none.
+async fn there_are(dead_letters: &DeadLetters) -> anyhow::Result<()> {
+    dead_letters.letters(Filter::default()).await?;
+    Ok(())
 }
 
 /// A letter in a line: `#7 orders-service ticket:created.0198…`.
@@ -177,5 +293,41 @@ mod tests {
     #[test]
     fn terminal_does_not_obey_a_letter() {
         assert_eq!(printable("\u{1b}[2Jé\n"), "\\u{1b}[2Jé\\n");
+    }
+
+    #[test]
+    fn name_that_no_line_has_is_told_from_one_without_letters() {
+        let none = FilterArgs {
+            group: None,
+            channel: None,
+            kind: None,
+            key: None,
+        };
+        assert_eq!(none.nothing().unwrap(), "no dead letters");
+
+        let [group, channel, key] = [
+            ("tickets-service", "ticket-service"),
+            ("ticket:created", "ticket.created"),
+            ("0198", "a b"),
+        ]
+        .map(|(known, slip)| [known, slip].map(|name| Some(name.to_owned())));
+        let asked = [
+            group.map(|group| FilterArgs {
+                group,
+                ..none.clone()
+            }),
+            channel.map(|channel| FilterArgs {
+                channel,
+                ..none.clone()
+            }),
+            key.map(|key| FilterArgs {
+                key,
+                ..none.clone()
+            }),
+        ];
+        for [known, slip] in asked {
+            assert_eq!(known.nothing().unwrap(), "no such dead letters");
+            assert!(slip.nothing().is_err(), "{slip:?}");
+        }
     }
 }

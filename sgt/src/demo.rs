@@ -22,6 +22,7 @@ use xtask::nats_server;
 use self::report::Report;
 use self::system::{Setup, System};
 use self::walk::Walk;
+use crate::INTERRUPTED;
 use crate::market::api::{ANSWER_WITHIN, Addresses, Api};
 use crate::market::broker::Broker;
 use crate::market::counted::Counted;
@@ -33,9 +34,8 @@ use crate::market::progress::Screen;
 use crate::market::run_folder::RunFolder;
 use crate::market::sale::{Account, Sale};
 use crate::market::settle;
+use crate::name::parse_some;
 
-/// As a shell reports a process that was ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
 const STOPPING: &str = "stopping; Ctrl-C again ends it at once";
 /// How much longer than an order lives anybody waits for what must happen: the sweep of overdue orders included.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -52,11 +52,11 @@ RUST_LOG shows what the services log on standard error, as `info` or `common=deb
 NATS_SERVER names the nats-server to use.")]
 pub(crate) struct Args {
     /// How many tickets are listed
-    #[arg(long, value_name = "NUMBER", default_value = "60")]
+    #[arg(long, value_name = "NUMBER", default_value = "60", value_parser = parse_some::<NonZeroU32>)]
     tickets: NonZeroU32,
 
     /// How many buyers there are, all at once
-    #[arg(long, value_name = "NUMBER", default_value = "40")]
+    #[arg(long, value_name = "NUMBER", default_value = "40", value_parser = parse_some::<NonZeroU32>)]
     buyers: NonZeroU32,
 
     /// What decides who does what: the same seed plans the same sale
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     ttl: Option<OrderTtl>,
 
     /// How many of each service run, on one database
-    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = parse_some::<NonZeroU8>)]
     replicas: NonZeroU8,
 
     /// Let each service connect as a user of its own, which may do what `sgt permissions` prints and no more

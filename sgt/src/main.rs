@@ -4,6 +4,7 @@ mod connection;
 mod dead_letters;
 mod demo;
 mod market;
+mod name;
 mod permissions;
 mod provision;
 mod soak;
@@ -11,9 +12,13 @@ mod token;
 
 use std::env;
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// As a shell reports a process that was ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the ticketing system as a demo, prepares what its services need, and sees to what they could not handle.
 #[derive(Debug, Parser)]
@@ -44,6 +49,11 @@ fn main() -> ExitCode {
         Command::Token(args) => token::run(args),
     };
     outcome.unwrap_or_else(|err| {
+        let kind = err.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::BrokenPipe) {
+            // Whoever reads has seen enough, as `| head` does.
+            return ExitCode::FAILURE;
+        }
         eprintln!("error: {err:#}");
         ExitCode::FAILURE
     })
@@ -98,6 +108,8 @@ mod tests {
             "sgt demo extra",
             "sgt provision --replicas 2",
             "sgt soak --minutes 0",
+            "sgt soak --minutes 1441",
+            "sgt soak --seed x",
             "sgt soak --json --brief",
             "sgt token",
             "sgt permissions",

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use common::{Permissions, QueueGroup, SubjectSet as _, Subjects};
 use xtask::NATS_CONF;
 
+use crate::name::Known;
+
 /// The name of the operator's own user, and of its client.
 pub(crate) const OPERATOR: &str = "sgt";
 
@@ -74,11 +76,11 @@ impl User {
 
 fn parse_user(name: &str) -> Result<User, String> {
     let all = User::all();
-    let names: Vec<_> = all.iter().map(|user| user.name()).collect();
+    let known = Known::new(name, all.iter().map(|user| user.name()));
     all.iter()
         .find(|user| user.name() == name)
         .copied()
-        .ok_or_else(|| format!("there are {}", names.join(", ")))
+        .ok_or_else(|| known.to_string())
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use common::http::{NATS_VARIABLES, parse_replicas};
 use common::{Subjects, Topology};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, explain};
 
 /// Create the streams and the durable consumers that the services need.
 ///
@@ -37,7 +37,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         topology.provision(&client, args.replicas).await
     }
-    .context("streams and consumers could not be provisioned")?;
+    .context("streams and consumers could not be provisioned")
+    .map_err(|err| explain(&client, err))?;
     client.close().await;
 
     let mut stdout = io::stdout().lock();

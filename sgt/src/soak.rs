@@ -2,6 +2,8 @@
 
 mod cable;
 mod chaos;
+mod enough;
+mod panics;
 mod recognised;
 mod reconcile;
 mod report;
@@ -17,7 +19,7 @@ use anyhow::Context as _;
 use common::http::{JwtKey, Stop, until_signalled};
 use common::{ClientConfig, build_client};
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 use xtask::nats_server::{self, NatsServer};
 
@@ -27,7 +29,8 @@ use self::reconcile::Reconciliation;
 use self::report::{Report, longest_pause};
 use self::schedule::{REPLICAS, Schedule};
 use self::site::Site;
-use crate::market::api::Api;
+use crate::INTERRUPTED;
+use crate::market::api::{Api, Service};
 use crate::market::broker::Broker;
 use crate::market::counted::Counted;
 use crate::market::counts::{Delivery, EventCounts, Orders, Payments, Tickets, round};
@@ -38,9 +41,8 @@ use crate::market::progress::{Phase, Screen};
 use crate::market::run_folder::RunFolder;
 use crate::market::sale::{Account, Sale};
 use crate::market::settle;
+use crate::name::parse_some;
 
-/// As a shell reports a process that was ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
 /// How long an order may stay unpaid: long enough to be paid in spite of most faults, and not of all.
 const TTL: Duration = Duration::from_secs(10);
 /// Whoever hears nothing for so long asks the next replica. Longer than a payment takes.
@@ -52,6 +54,8 @@ const PACE: Duration = Duration::from_millis(150);
 const TICKETS_A_MINUTE: NonZeroU32 = NonZeroU32::new(400).expect("there are some");
 /// As many tickets as this are being traded at a time.
 const AT_ONCE: usize = 40;
+/// A day of faults: schedule and sale are planned beforehand.
+const LONGEST: NonZeroU32 = NonZeroU32::new(24 * 60).expect("a day has some");
 const BUYERS: NonZeroU32 = NonZeroU32::new(200).expect("there are some");
 
 /// Let everything go wrong that may, for minutes and under load, and check what must be true afterwards.
@@ -65,7 +69,7 @@ const BUYERS: NonZeroU32 = NonZeroU32::new(200).expect("there are some");
 #[command(after_help = "NATS_SERVER names the nats-server to use.")]
 pub(crate) struct Args {
     /// How long everything goes wrong
-    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    #[arg(long, value_name = "NUMBER", default_value = "5", value_parser = parse_minutes)]
     minutes: NonZeroU32,
 
     /// What decides what goes wrong, whom it befalls and when, and who wants which ticket
@@ -90,6 +94,13 @@ pub(crate) struct Args {
 enum Ending {
     Judged(Box<Report>),
     Interrupted,
+}
+
+fn parse_minutes(text: &str) -> Result<NonZeroU32, String> {
+    match parse_some(text)? {
+        minutes if minutes > LONGEST => Err(format!("{LONGEST}, a day, is the most")),
+        minutes => Ok(minutes),
+    }
 }
 
 impl Args {
@@ -145,13 +156,16 @@ async fn run_in_folder(args: &Args, server: &NatsServer) -> anyhow::Result<ExitC
     if is_sound {
         return Ok(ExitCode::SUCCESS);
     }
-    let kept = folder.keep_for_ever()?;
-    eprintln!(
-        "Seed {}, {}: databases, streams, logs and schedule are kept in {}",
-        args.seed,
-        Counted(args.minutes.get() as usize, "minute"),
-        kept.display()
-    );
+    let minutes = Counted(args.minutes.get() as usize, "minute");
+    match folder.keep_for_ever() {
+        Ok(kept) => eprintln!(
+            "Seed {}, {minutes}: databases, streams, logs and schedule are kept in {}",
+            args.seed,
+            kept.display()
+        ),
+        // Why the run failed matters more.
+        Err(err) => eprintln!("databases, streams and logs could not be kept: {err}"),
+    }
     ending.map(|_| ExitCode::FAILURE)
 }
 
@@ -162,42 +176,28 @@ async fn soak(
     folder: &RunFolder,
     stop: Stop,
 ) -> anyhow::Result<Ending> {
-    let screen = args.screen();
     let jwt_key = format!("{}{}", Uuid::now_v7(), Uuid::now_v7());
     let mut site = Site::start(server, folder, &jwt_key, TTL).await?;
     let api = Api::new(site.addresses()?, JwtKey::new(&jwt_key)?, ANSWER_WITHIN);
-    site.until_ready(&api, PATIENCE).await?;
-    let schedule = args.schedule();
-    screen.say(format_args!(
-        "started   nats-server {} and {REPLICAS} of each service, seed {}, {} in {}",
-        server.version,
-        args.seed,
-        Counted(schedule.faults.len(), "fault"),
-        Counted(args.minutes.get() as usize, "minute"),
-    ));
-
     let run = Run {
         args,
-        screen,
+        screen: args.screen(),
         folder,
         api: &api,
-        begun: Instant::now(),
-        since: Timestamp::now(),
     };
-    let (account, faults) = tokio::select! {
+    let outcome = tokio::select! {
         biased;
-        () = stop => {
-            screen.say("stopping; Ctrl-C again ends it at once");
-            // Frozen or cut off, it would not end in order; nobody looks at it any more.
-            drop(site);
-            return Ok(Ending::Interrupted);
-        }
-        traded = run.trade(&schedule, &mut site) => traded?,
+        () = stop => None,
+        outcome = run.go(server, &mut site) => Some(outcome?),
     };
-    let facts = run.settle(&site).await?;
-    let seconds = run.begun.elapsed().as_secs_f64();
+    let Some(outcome) = outcome else {
+        run.screen.say("stopping; Ctrl-C again ends it at once");
+        // Frozen or cut off, it would not end in order; nobody looks at it any more.
+        drop(site);
+        return Ok(Ending::Interrupted);
+    };
     let troubles = site.stop().await?;
-    let report = run.report(seconds, account, faults, &facts, troubles)?;
+    let report = run.report(outcome, troubles)?;
     Ok(Ending::Judged(Box::new(report)))
 }
 
@@ -207,11 +207,44 @@ struct Run<'r> {
     screen: Screen,
     folder: &'r RunFolder,
     api: &'r Api,
-    begun: Instant,
+}
+
+/// What was done, and what it has left.
+struct Outcome {
+    schedule: Schedule,
     since: Timestamp,
+    /// From the first ticket until all was quiet.
+    seconds: f64,
+    account: Account,
+    faults: Faults,
+    facts: Facts,
 }
 
 impl Run<'_> {
+    /// Everything between the start of the programs and their end.
+    async fn go(&self, server: &NatsServer, site: &mut Site) -> anyhow::Result<Outcome> {
+        site.until_ready(self.api, PATIENCE).await?;
+        let schedule = self.args.schedule();
+        self.screen.say(format_args!(
+            "started   nats-server {} and {REPLICAS} of each service, seed {}, {} in {}",
+            server.version,
+            self.args.seed,
+            Counted(schedule.faults.len(), "fault"),
+            Counted(self.args.minutes.get() as usize, "minute"),
+        ));
+        let (begun, since) = (Instant::now(), Timestamp::now());
+        let (account, faults) = self.trade(&schedule, site).await?;
+        let facts = self.settle(site).await?;
+        Ok(Outcome {
+            schedule,
+            since,
+            seconds: begun.elapsed().as_secs_f64(),
+            account,
+            faults,
+            facts,
+        })
+    }
+
     /// Lets people trade while everything goes wrong, and go on to their ends when it does not any more.
     async fn trade(
         &self,
@@ -228,7 +261,7 @@ impl Run<'_> {
         );
         let phase = self.screen.phase("trading", 0);
         let sale = Sale::new(self.api, PATIENCE, Weather::Rough);
-        let end = sleep_until(self.begun + schedule.length);
+        let end = sleep(schedule.length); // the schedule
         let trade = sale.trade(&plan, AT_ONCE, PACE, end, &phase);
         let chaos = Chaos::new(schedule, self.api, self.screen);
         let ((), faults) = tokio::join!(trade, chaos.run(site));
@@ -258,42 +291,59 @@ impl Run<'_> {
         Ok(facts)
     }
 
-    fn report(
-        &self,
-        seconds: f64,
-        sale: Account,
-        faults: Faults,
-        facts: &Facts,
-        troubles: Vec<String>,
-    ) -> anyhow::Result<Report> {
-        let mut invariants = invariants::judge(facts, &sale, Weather::Rough);
+    fn report(&self, outcome: Outcome, troubles: Vec<String>) -> anyhow::Result<Report> {
+        let Outcome {
+            schedule,
+            since,
+            seconds,
+            account: sale,
+            faults,
+            facts,
+        } = outcome;
+        let minutes = self.args.minutes.get();
+        let orders = Orders::count(&facts);
+        let mut invariants = invariants::judge(&facts, &sale, Weather::Rough);
         invariants.push(Verdict::new(
             "every answer was as the API's contract says",
             Counted(self.api.sent(), "request").to_string(),
             sale.unexpected.clone(),
         ));
-        let reconciliation = Reconciliation::of(facts);
+        let reconciliation = Reconciliation::of(&facts);
         invariants.extend(reconciliation.verdicts);
         invariants.push(Verdict::new(
             "no service ended but in order, when it was told to",
             Counted(faults.total(), "fault").to_string(),
             troubles,
         ));
-        let pause = longest_pause(facts, self.since);
+        invariants.push(Verdict::new(
+            "no service panicked",
+            Counted(REPLICAS * Service::ALL.len(), "replica").to_string(),
+            panics::panics(self.folder.path())?,
+        ));
+        invariants.push(Verdict::new(
+            "enough went on, and wrong, to show anything",
+            format!(
+                "{}, {}",
+                Counted(facts.orders.len(), "order"),
+                Counted(faults.total(), "fault")
+            ),
+            enough::missing(minutes, &schedule, &faults, &orders),
+        ));
+        let pause = longest_pause(&facts, since);
         Ok(Report {
             seed: self.args.seed,
-            minutes: self.args.minutes.get(),
+            minutes,
             seconds: round(seconds),
             requests: self.api.sent(),
-            tickets: Tickets::count(facts),
-            orders: Orders::count(facts),
-            payments: Payments::count(facts),
+            tickets: Tickets::count(&facts),
+            orders,
+            payments: Payments::count(&facts),
             sale,
             faults,
             longest_pause_seconds: round(pause.as_secs_f64()),
-            events: EventCounts::count(facts),
-            delivery: Delivery::count(facts),
-            recognised: Recognised::count(self.folder.path(), facts)?,
+            events: EventCounts::count(&facts),
+            delivery: Delivery::count(&facts),
+            recognised: Recognised::count(self.folder.path(), &facts)?,
             lost: reconciliation.lost,
             applied_twice: reconciliation.applied_twice,
             published_to_handled: facts.latencies().0.into(),

@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use xtask::nats_server;
+use xtask::{Watchdog, command::own_group, nats_server};
 
 /// Says where a server is.
 #[expect(
@@ -41,10 +41,18 @@ fn workspace() -> &'static Path {
 }
 
 /// Runs a command in the open: its output is ours.
+///
+/// If this process is ended, by Ctrl-C or any signal, the command is told to end, and all that it has started.
 fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
-    command
-        .status()
-        .with_context(|| format!("{} cannot be run", command.get_program().display()))
+    own_group(command);
+    let program = command.get_program().to_owned();
+    let failed = || format!("{} cannot be run", program.display());
+    let mut child = command.spawn().with_context(failed)?;
+    // Without a shell, whoever ends us must end it too.
+    let watchdog = Watchdog::arm(&format!("kill -s TERM -- -{}", child.id())).ok();
+    let status = child.wait().with_context(failed);
+    drop(watchdog);
+    status
 }
 
 /// The exit code of a child as ours. One that a signal ended has none, and failed.

@@ -175,13 +175,19 @@ pub enum LaunchError {
         source: io::Error,
     },
     /// It did not say that it is up, and does not run any more.
-    #[error("it did not come up: {log}")]
+    #[error("it did not come up ({}): {log}", fate(*.ended))]
     Silent {
         /// How it ended by itself. `None`: it ran on, and was killed.
         ended: Option<ExitStatus>,
         /// The last line of its log.
         log: String,
     },
+}
+
+fn fate(ended: Option<ExitStatus>) -> String {
+    ended.map_or("silent until it was killed".to_owned(), |ended| {
+        format!("it ended with {ended}")
+    })
 }
 
 #[cfg(all(test, unix))]
@@ -226,5 +232,6 @@ mod tests {
     fn program_that_says_nothing_is_not_waited_for() {
         let error = launch("exec sleep 30", Duration::from_millis(50)).unwrap_err();
         assert!(matches!(error, LaunchError::Silent { ended: None, .. }));
+        assert!(error.to_string().contains("silent until"), "{error}");
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_nats::Message;
 use async_nats::connection::State;
+use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ApiError, Client, Connection, RequestError, read_refusal};
+use super::{ApiError, Client, Connection, RequestError, ServerError};
 use crate::jitter::jitter;
 
 /// How long a server may answer nothing before the client tries another one: longer than an election takes.
@@ -60,14 +61,33 @@ impl Silence {
     }
 }
 
-/// Whether an answer says only that there is none: nobody leads, or who does is alone.
+/// What an answer of the JetStream API says of who leads.
+#[derive(serde::Deserialize)]
+struct Leadership {
+    error: Option<ServerError>,
+    cluster: Option<Leader>,
+}
+
+#[derive(serde::Deserialize)]
+struct Leader {
+    leader: Option<IgnoredAny>,
+}
+
+/// Whether an answer says only that there is none: nobody leads, or who does is alone. What a server that follows nobody
+/// tells of its stream is what it was when it lost the others.
 fn is_leaderless(payload: &[u8]) -> bool {
-    match read_refusal(payload) {
-        Ok(Some(error)) => matches!(
+    match serde_json::from_slice(payload) {
+        Ok(Leadership {
+            error: Some(error), ..
+        }) => matches!(
             error.err_code,
             NO_META_LEADER | NOT_LEADER | DUPLICATE_IN_PROCESS
         ),
-        Ok(None) | Err(_) => false,
+        Ok(Leadership {
+            cluster: Some(cluster),
+            ..
+        }) => cluster.leader.is_none(),
+        Ok(_) | Err(_) => false,
     }
 }
 
@@ -208,6 +228,12 @@ mod tests {
         assert!(is_leaderless(refused(NO_META_LEADER).as_bytes()));
         assert!(is_leaderless(refused(NOT_LEADER).as_bytes()));
         assert!(is_leaderless(refused(DUPLICATE_IN_PROCESS).as_bytes()));
+        assert!(is_leaderless(
+            br#"{"config":{},"cluster":{"name":"c","replicas":[]}}"#
+        ));
+        assert!(!is_leaderless(
+            br#"{"config":{},"cluster":{"name":"c","leader":"a"}}"#
+        ));
         assert!(!is_leaderless(refused(10059).as_bytes()));
         assert!(!is_leaderless(br#"{"stream":"S","seq":1}"#));
         assert!(!is_leaderless(b""), "a confirmed acknowledgement");

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::reader::Reader;
 use super::report::{Break, Direction, Found, Report};
+use super::schema_file::{SchemaError, is_schema, readable};
 use super::{Finding, Judgement};
 
 /// Why schemas cannot be compared.
@@ -33,15 +34,16 @@ pub enum FilesError {
         source: serde_json::Error,
     },
     /// A file holds no schema.
-    #[error("{} is no JSON Schema: {why}", path.display())]
+    #[error("{} is no JSON Schema that can be judged", path.display())]
     NoSchema {
         /// The file.
         path: PathBuf,
         /// Why.
-        why: String,
+        #[source]
+        source: SchemaError,
     },
     /// A folder has no schema in it.
-    #[error("{} has no JSON Schema in it", .0.display())]
+    #[error("{} has no JSON Schema in it, in no file whose name ends in .json", .0.display())]
     Empty(PathBuf),
     /// One is a file, and the other a folder.
     #[error("{} and {} are not both files or both folders", .0.display(), .1.display())]
@@ -55,7 +57,7 @@ pub enum FilesError {
 ///
 /// [`FilesError`] if there is nothing to compare.
 pub fn compare_files(old: &Path, new: &Path, reader: Reader) -> Result<Report, FilesError> {
-    if old.is_dir() != new.is_dir() {
+    if is_folder(old)? != is_folder(new)? {
         return Err(FilesError::FileAndFolder(old.to_owned(), new.to_owned()));
     }
     let mut report = Report::against(old.display().to_string());
@@ -108,16 +110,28 @@ pub fn compare_files(old: &Path, new: &Path, reader: Reader) -> Result<Report, F
     Ok(report)
 }
 
+fn is_folder(path: &Path) -> Result<bool, FilesError> {
+    let metadata = fs::metadata(path).map_err(unreadable(path))?;
+    Ok(metadata.is_dir())
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> FilesError {
+    |source| FilesError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
 fn schemas_at(path: &Path) -> Result<BTreeMap<String, Value>, FilesError> {
     let mut schemas = BTreeMap::new();
-    if path.is_dir() {
-        collect(path, "", &mut schemas)?;
+    if is_folder(path)? {
+        collect(path, "", &mut Vec::new(), &mut schemas)?;
         if schemas.is_empty() {
             return Err(FilesError::Empty(path.to_owned()));
         }
     } else {
         // Two files are a pair whatever they are called.
-        schemas.insert("schema".to_owned(), schema_in(path)?);
+        schemas.insert("schema".to_owned(), schema_in(path, parsed(path)?)?);
     }
     Ok(schemas)
 }
@@ -126,64 +140,47 @@ fn schemas_at(path: &Path) -> Result<BTreeMap<String, Value>, FilesError> {
 fn collect(
     folder: &Path,
     under: &str,
+    within: &mut Vec<PathBuf>,
     schemas: &mut BTreeMap<String, Value>,
 ) -> Result<(), FilesError> {
-    let unreadable = |source| FilesError::Read {
-        path: folder.to_owned(),
-        source,
-    };
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+    // A link may lead back to a folder that it is in.
+    let real = folder.canonicalize().map_err(unreadable(folder))?;
+    if within.contains(&real) {
+        return Ok(());
+    }
+    within.push(real);
+    for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
+        let path = entry.map_err(unreadable(folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{under}{name}");
         if path.is_dir() {
-            collect(&path, &format!("{name}/"), schemas)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-            && is_schema(&parsed(&path)?)
+            collect(&path, &format!("{name}/"), within, schemas)?;
+        } else if path.is_file()
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "json")
         {
-            schemas.insert(name, schema_in(&path)?);
+            let value = parsed(&path)?;
+            if is_schema(&value) {
+                schemas.insert(name, schema_in(&path, value)?);
+            }
         }
     }
+    within.pop();
     Ok(())
 }
 
-fn is_schema(value: &Value) -> bool {
-    let keywords = [
-        "$schema",
-        "type",
-        "properties",
-        "$ref",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "enum",
-        "const",
-    ];
-    value.is_boolean() || keywords.iter().any(|&keyword| value.get(keyword).is_some())
-}
-
 fn parsed(path: &Path) -> Result<Value, FilesError> {
-    let text = fs::read(path).map_err(|source| FilesError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = fs::read(path).map_err(unreadable(path))?;
     serde_json::from_slice(&text).map_err(|source| FilesError::NotJson {
         path: path.to_owned(),
         source,
     })
 }
 
-fn schema_in(path: &Path) -> Result<Value, FilesError> {
-    let schema = parsed(path)?;
-    let why = match jsonschema::draft202012::meta::validate(&schema) {
-        Ok(()) if is_schema(&schema) => return Ok(schema),
-        Ok(()) => "it says nothing".to_owned(),
-        Err(err) => err.to_string(),
-    };
-    Err(FilesError::NoSchema {
+fn schema_in(path: &Path, value: Value) -> Result<Value, FilesError> {
+    readable(value).map_err(|source| FilesError::NoSchema {
         path: path.to_owned(),
-        why,
+        source,
     })
 }

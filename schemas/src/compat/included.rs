@@ -16,6 +16,7 @@ pub(super) fn judge(written: &Value, reads: &Value, reader: Reader) -> Structure
         reads,
         reader,
         seen: HashSet::new(),
+        depth: 0,
     };
     match judge.within(&Part::of(written), &Part::of(reads), "$") {
         Ok(findings) if findings.is_empty() => Structure::Reads,
@@ -30,7 +31,12 @@ struct Judge<'s> {
     reader: Reader,
     /// Pairs of places that are being judged or were: types may hold themselves.
     seen: HashSet<(Vec<usize>, Vec<usize>)>,
+    /// How many fields and items the place that is judged is deep.
+    depth: usize,
 }
+
+/// Values are judged so deep: beyond it, the stack would end.
+const DEEPEST: usize = 200;
 
 /// What a reader does not read, or the place that cannot be judged.
 type Judged = Result<Vec<Finding>, Finding>;
@@ -47,8 +53,17 @@ impl<'s> Judge<'s> {
         if !self.seen.insert((written.identity(), read.identity())) {
             return Ok(Vec::new());
         }
+        if self.depth > DEEPEST {
+            let what = format!("it is nested deeper than {DEEPEST}");
+            return Err(finding(path, what));
+        }
         match (written.shapes(self.written), read.shapes(self.reads)) {
-            (Ok(written), Ok(read)) => self.union_within(&written, &read, path),
+            (Ok(written), Ok(read)) => {
+                self.depth += 1;
+                let judged = self.union_within(&written, &read, path);
+                self.depth -= 1;
+                judged
+            }
             (Err(unjudged), _) | (_, Err(unjudged)) => {
                 let same = written.reads_as(read) && same_definitions(self.written, self.reads);
                 if same {
@@ -202,6 +217,9 @@ impl<'s> Judge<'s> {
         let mut findings = Vec::new();
         for (name, part) in &read.fields {
             let at = format!("{path}.{name}");
+            if written.keys.is_some() && !written.fields.contains_key(name) {
+                return Err(finding(&at, "a field beside `patternProperties`"));
+            }
             match (written.fields.get(name), &written.rest) {
                 (Some(field), _) => {
                     findings.extend(self.within(field, part, &at)?);

@@ -1,5 +1,6 @@
 //! The judge by execution: values at the edges of what may be written, given to a reader.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
@@ -11,8 +12,12 @@ use super::text::{Text, translated};
 
 /// Types that hold themselves are filled so deep, and then with the least that they allow.
 const DEEPEST: usize = 4;
+/// What must be filled is filled so deep: a type that must hold itself has no value.
+const BOTTOM: usize = 32;
 /// Texts and lists are made so long at most, if their limit is farther.
 pub(super) const LONGEST: u64 = 2_000;
+/// All instances together are made of so many values at most, long texts being several.
+const MOST: usize = 4_000_000;
 /// Ranges of no more integers than this are tried out.
 const FEW: i128 = 16;
 
@@ -26,7 +31,9 @@ pub(super) fn judge(
 ) -> Execution {
     let instances = match instances(written, reads) {
         Ok(instances) if instances.is_empty() => {
-            return Execution::Unjudged("no instance could be made of the schema".to_owned());
+            return Execution::Unjudged(format!(
+                "no instance could be made of it: no value is valid, or none that is nested less than {BOTTOM} deep"
+            ));
         }
         Ok(instances) => instances,
         Err(Unjudged(what)) => return Execution::Unjudged(what),
@@ -50,6 +57,7 @@ pub(super) fn instances(written: &Value, reads: &Value) -> Result<Vec<Value>, Un
     let maker = Maker {
         root: written,
         edges: Edges::of(reads),
+        made: Cell::new(0),
     };
     let mut instances = maker.part(&Part::of(written), 0)?;
     let mut seen = BTreeSet::new();
@@ -87,9 +95,9 @@ impl Edges {
         for keyword in ["minLength", "maxLength", "minItems", "maxItems"] {
             let length = keywords.get(keyword).and_then(Value::as_u64);
             self.lengths.extend(
-                length
-                    .into_iter()
-                    .flat_map(|length| [length.saturating_sub(1), length, length + 1]),
+                length.into_iter().flat_map(|length| {
+                    [length.saturating_sub(1), length, length.saturating_add(1)]
+                }),
             );
         }
         let listed = keywords
@@ -121,9 +129,23 @@ const ODD: [&str; 7] = ["x", "A", "0", "_", " ", "\0", "\u{e9}"];
 struct Maker<'s> {
     root: &'s Value,
     edges: Edges,
+    /// How many values there are by now.
+    made: Cell<usize>,
 }
 
 impl<'s> Maker<'s> {
+    /// Before so many values are made.
+    fn make(&self, values: usize) -> Result<(), Unjudged> {
+        let made = self.made.get().saturating_add(values);
+        self.made.set(made);
+        if made > MOST {
+            return Err(Unjudged(
+                "more instances than can be tried: too many fields, branches or edges".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     fn part(&self, part: &Part<'s>, depth: usize) -> Result<Vec<Value>, Unjudged> {
         let shapes = part.shapes(self.root)?;
         let flat = |shape: &Shape<'_>| !matches!(shape, Shape::List(_) | Shape::Object(_));
@@ -188,14 +210,15 @@ impl<'s> Maker<'s> {
     }
 
     fn texts(&self, text: &Text) -> Result<Vec<String>, Unjudged> {
+        if text.least > LONGEST {
+            let least = text.least;
+            return Err(Unjudged(format!("a text of at least {least} characters")));
+        }
         let has = text.has();
         if let Some(words) = &text.among {
             return Ok(words.iter().filter(|word| has(word)).cloned().collect());
         }
-        let longest = text
-            .most
-            .unwrap_or(text.least + 300)
-            .min(LONGEST.max(text.least));
+        let longest = text.most.unwrap_or(text.least + 300).min(LONGEST);
         let mut all: Vec<String> = Vec::new();
         for format in &text.formats {
             all.extend(of_format(format).iter().map(|&text| text.to_owned()));
@@ -232,6 +255,7 @@ impl<'s> Maker<'s> {
             all.extend(["a b", "0", "null", "\"\\\u{0}\n"].map(str::to_owned));
         }
         all.extend(self.edges.words.iter().cloned());
+        self.make(all.iter().map(|text| 1 + text.len() / 32).sum())?;
         // Not a word that the reader knows, but the one that it never heard of comes first.
         let valid: Vec<_> = all.into_iter().filter(|sample| has(sample)).collect();
         if valid.is_empty() {
@@ -243,25 +267,35 @@ impl<'s> Maker<'s> {
     }
 
     fn lists(&self, list: &List<'s>, depth: usize) -> Result<Vec<Value>, Unjudged> {
+        if list.least > LONGEST {
+            let least = list.least;
+            return Err(Unjudged(format!("a list of at least {least} items")));
+        }
+        if depth > DEEPEST && list.least == 0 {
+            return Ok(vec![json!([])]);
+        }
+        if depth > BOTTOM {
+            return Ok(Vec::new());
+        }
         let mut items = match &list.items {
             Some(part) => self.part(part, depth + 1)?,
             None => vec![json!(1), json!("a"), Value::Null, json!({"a": []})],
         };
         let mut seen = BTreeSet::new();
         items.retain(|item| seen.insert(item.to_string()));
-        let longest = list
-            .most
-            .unwrap_or(list.least + 3)
-            .min(LONGEST.max(list.least));
+        let longest = list.most.unwrap_or(list.least + 3).min(LONGEST);
         let lengths = [list.least, list.least + 1, 2, longest]
             .into_iter()
             .chain(self.edges.lengths.iter().copied());
         let lengths: BTreeSet<u64> = lengths
             .filter(|length| (list.least..=longest).contains(length))
+            .filter(|length| depth <= DEEPEST || *length == list.least)
             .collect();
+        let sizes: usize = items.iter().map(size).sum();
         let mut all = Vec::new();
         for length in lengths {
             let length = usize::try_from(length).unwrap_or(0);
+            self.make(sizes.saturating_mul(length))?;
             if list.unique {
                 all.extend((items.len() >= length).then(|| Value::from(&items[..length])));
             } else {
@@ -284,7 +318,7 @@ impl<'s> Maker<'s> {
             if depth > DEEPEST && !required {
                 continue;
             }
-            let values = if depth > 2 * DEEPEST {
+            let values = if depth > BOTTOM {
                 Vec::new()
             } else {
                 self.part(part, depth + 1)?
@@ -307,6 +341,9 @@ impl<'s> Maker<'s> {
             .collect();
         let mut least = full.clone();
         least.retain(|name, _| object.required.contains(name));
+        let variants: usize = fields.values().map(Vec::len).sum();
+        let each: usize = full.values().map(size).sum();
+        self.make((variants + fields.len()).saturating_mul(1 + each))?;
         let mut all = vec![full.clone(), least];
         for (&name, values) in &fields {
             for value in &values[1..] {
@@ -320,7 +357,9 @@ impl<'s> Maker<'s> {
                 all.push(one);
             }
         }
-        for (name, value) in self.unnamed(object, depth)? {
+        let unnamed = self.unnamed(object, depth)?;
+        self.make(unnamed.len().saturating_mul(1 + each))?;
+        for (name, value) in unnamed {
             if !fields.contains_key(&name) {
                 let mut one = full.clone();
                 one.insert(name, value);
@@ -361,6 +400,16 @@ impl<'s> Maker<'s> {
             all.extend(names.map(|name| (name.to_owned(), value.clone())));
         }
         Ok(all)
+    }
+}
+
+/// How many values there are in the value, long texts being several.
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(fields) => fields.values().map(size).sum(),
+        Value::String(text) => text.len() / 32,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 

@@ -88,7 +88,7 @@ impl Reader {
                 }
             });
         }
-        validator(&schema)
+        validator(&schema).map_err(|err| err.to_string())
     }
 }
 
@@ -100,11 +100,12 @@ pub(super) fn written(schema: &Value) -> Value {
 }
 
 /// A validator that asserts formats.
-pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+pub(crate) fn validator(
+    schema: &Value,
+) -> Result<jsonschema::Validator, jsonschema::ValidationError<'static>> {
     jsonschema::draft202012::options()
         .should_validate_formats(true)
         .build(schema)
-        .map_err(|err| err.to_string())
 }
 
 fn refuse_unknown(schema: &mut Value) {
@@ -185,7 +186,8 @@ fn open(keywords: &mut Map<String, Value>) {
     };
     let mut closed = std::mem::take(keywords);
     closed.remove(OPEN);
-    for kept in ["$schema", "$defs", "definitions"] {
+    // References count from `$id`, and lead to the definitions.
+    for kept in ["$schema", "$id", "$defs", "definitions"] {
         keywords.extend(closed.remove(kept).map(|value| (kept.to_owned(), value)));
     }
     keywords.insert("anyOf".to_owned(), json!([closed, catch_all]));

@@ -99,6 +99,12 @@ impl Report {
             return;
         }
         let (changes, shown) = explained(judgement);
+        let instead = match judgement.verdict() {
+            Verdict::Unjudged => {
+                "say it in keywords that are judged, or compare the two by hand".to_owned()
+            }
+            Verdict::Compatible | Verdict::Breaks | Verdict::Disagree => found.instead,
+        };
         self.breaks.push(Break {
             event: found.event.to_owned(),
             form: found.form,
@@ -106,7 +112,7 @@ impl Report {
             changes,
             groups: found.groups.to_vec(),
             shown,
-            instead: found.instead,
+            instead,
         });
     }
 }

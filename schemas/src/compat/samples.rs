@@ -8,6 +8,8 @@ use super::instances::LONGEST;
 use super::shape::Unjudged;
 use super::text::translated;
 
+/// Repetitions of repetitions soon make texts that no memory holds, so many bytes being enough.
+const LARGEST: usize = 1 << 20;
 /// Of one repetition or class in a pattern, so many.
 const MOST_SAMPLES: usize = 24;
 
@@ -96,7 +98,8 @@ fn of_part(pattern: &Hir, longest: u64) -> Vec<String> {
 }
 
 pub(super) fn repeated(sample: &str, times: u64) -> String {
-    sample.repeat(usize::try_from(times).unwrap_or(0))
+    let enough = LARGEST / sample.len().max(1);
+    sample.repeat(usize::try_from(times).unwrap_or(enough).min(enough))
 }
 
 /// The first sample of every part, and each other sample of each part among the first of the others.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use self::overlap::both;
+use super::schema_file::DEEPEST;
 use super::text::Text;
 
 /// What says nothing about which values are valid.
@@ -53,8 +54,12 @@ const JUDGED: [&str; 23] = [
     "uniqueItems",
 ];
 const TYPES: [&str; 6] = ["null", "boolean", "number", "string", "array", "object"];
-/// References deeper than this lead back to themselves without a field between.
-const DEEPEST: usize = 64;
+/// What is not judged for a reason that its name does not say.
+const BY_PLACE: &str = "prefixItems";
+/// A value of one place in a schema is told by so many schemas at most.
+const MOST_SCHEMAS: usize = 20_000;
+/// Unions are compared shape by shape, so many pairs of them.
+const MOST_PAIRS: usize = 200_000;
 
 /// A part of a schema that cannot be judged, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,9 +153,10 @@ impl<'s> Part<'s> {
 
     /// The shapes, of which each value has one.
     pub(super) fn shapes(&self, root: &'s Value) -> Result<Vec<Shape<'s>>, Unjudged> {
+        let mut way = Way { root, schemas: 0 };
         let mut all = anything();
         for schema in &self.0 {
-            all = both(&all, &shapes(root, schema, 0)?)?;
+            all = both(&all, &way.shapes(schema, 0)?)?;
         }
         Ok(all)
     }
@@ -189,56 +195,89 @@ fn of_type<'s>(name: &str) -> Option<Shape<'s>> {
     })
 }
 
-fn shapes<'s>(
+/// The way through the schemas that are about one value.
+struct Way<'s> {
     root: &'s Value,
-    schema: &'s Value,
-    depth: usize,
-) -> Result<Vec<Shape<'s>>, Unjudged> {
-    let keywords = match schema {
-        Value::Bool(true) => return Ok(anything()),
-        Value::Bool(false) => return Ok(Vec::new()),
-        Value::Object(keywords) => keywords,
-        other => return Err(Unjudged(format!("{other} is no schema"))),
-    };
-    if depth > DEEPEST {
-        return Err(Unjudged("`$ref` leads back to itself".to_owned()));
-    }
-    if let Some(unknown) = keywords.keys().find(|&keyword| !is_known(keyword)) {
-        return Err(Unjudged(format!("the keyword `{unknown}`")));
-    }
-    let mut all = own_shapes(keywords)?;
-    if let Some(reference) = keywords.get("$ref") {
-        let target = resolve(root, reference)?;
-        all = both(&all, &shapes(root, target, depth + 1)?)?;
-    }
-    for schema in list(keywords, "allOf")? {
-        all = both(&all, &shapes(root, schema, depth + 1)?)?;
-    }
-    for keyword in ["anyOf", "oneOf"] {
-        if keywords.contains_key(keyword) {
-            let mut branches = Vec::new();
-            for schema in list(keywords, keyword)? {
-                branches.extend(shapes(root, schema, depth + 1)?);
-            }
-            all = both(&all, &branches)?;
+    /// How many there were: branches that refer to branches are soon too many.
+    schemas: usize,
+}
+
+impl<'s> Way<'s> {
+    fn shapes(&mut self, schema: &'s Value, depth: usize) -> Result<Vec<Shape<'s>>, Unjudged> {
+        self.schemas += 1;
+        if self.schemas > MOST_SCHEMAS {
+            return Err(Unjudged(format!(
+                "a value of more than {MOST_SCHEMAS} schemas"
+            )));
         }
+        let keywords = match schema {
+            Value::Bool(true) => return Ok(anything()),
+            Value::Bool(false) => return Ok(Vec::new()),
+            Value::Object(keywords) => keywords,
+            other => return Err(Unjudged(format!("{other} is no schema"))),
+        };
+        if depth > DEEPEST {
+            return Err(Unjudged("`$ref` leads back to itself".to_owned()));
+        }
+        if keywords.contains_key(BY_PLACE) {
+            return Err(Unjudged(
+                "a list whose items differ by their place".to_owned(),
+            ));
+        }
+        if let Some(unknown) = keywords.keys().find(|&keyword| !is_known(keyword)) {
+            return Err(Unjudged(format!("the keyword `{unknown}`")));
+        }
+        let mut all = own_shapes(keywords)?;
+        if let Some(reference) = keywords.get("$ref") {
+            let target = resolve(self.root, reference).ok_or_else(|| {
+                Unjudged(format!(
+                    "the reference {reference}, which leads to nothing in the file"
+                ))
+            })?;
+            all = both(&all, &self.shapes(target, depth + 1)?)?;
+        }
+        for schema in list(keywords, "allOf")? {
+            all = both(&all, &self.shapes(schema, depth + 1)?)?;
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            if keywords.contains_key(keyword) {
+                let mut branches = Vec::new();
+                for schema in list(keywords, keyword)? {
+                    branches.extend(self.shapes(schema, depth + 1)?);
+                }
+                all = both(&all, &branches)?;
+            }
+        }
+        Ok(all)
     }
-    Ok(all)
 }
 
 fn is_known(keyword: &str) -> bool {
     ANNOTATIONS.contains(&keyword) || JUDGED.contains(&keyword) || keyword.starts_with("x-")
 }
 
-fn resolve<'s>(root: &'s Value, reference: &Value) -> Result<&'s Value, Unjudged> {
-    reference
-        .as_str()
-        .and_then(|reference| root.pointer(reference.strip_prefix('#')?))
-        .ok_or_else(|| {
-            Unjudged(format!(
-                "the reference {reference}, which is not in the file"
-            ))
-        })
+/// Whether a keyword is one of schemas and of nothing else that stands in files.
+pub(super) fn is_schema(keyword: &str) -> bool {
+    const OTHERS: [&str; 4] = ["$schema", "$defs", "definitions", BY_PLACE];
+    JUDGED.contains(&keyword) || OTHERS.contains(&keyword)
+}
+
+/// What a reference leads to: it is a JSON pointer into the same file.
+pub(super) fn resolve<'s>(root: &'s Value, reference: &Value) -> Option<&'s Value> {
+    let reference = reference.as_str()?;
+    let own = root["$id"].as_str().unwrap_or_default();
+    let pointer = reference.strip_prefix(own).unwrap_or(reference);
+    root.pointer(&percent_decoded(pointer.strip_prefix('#')?)?)
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(piece.get(..2)?, 16).ok()?);
+        bytes.extend(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn list<'s>(keywords: &'s Map<String, Value>, keyword: &str) -> Result<&'s [Value], Unjudged> {

@@ -25,7 +25,7 @@ pub(super) fn section<S: SubjectSet>(
     let earlier: String = earlier
         .iter()
         .rev()
-        .map(|form| earlier_form(contract, form))
+        .map(|form| earlier_form(contract, form, documents))
         .collect();
     format!(
         "<section class=\"event\" id=\"{anchor}\">\n<h2><a href=\"#{anchor}\"><code>{channel}</code></a></h2>\n\
@@ -73,26 +73,41 @@ fn file<S: SubjectSet>(contract: &Contract<S>, form: &Form) -> String {
 }
 
 /// What may still be in the stream.
-fn earlier_form<S: SubjectSet>(contract: &Contract<S>, form: &Form) -> String {
+fn earlier_form<S: SubjectSet>(
+    contract: &Contract<S>,
+    form: &Form,
+    documents: &Documents,
+) -> String {
+    // Without headers: the key is told by the newest form only.
+    let example = payload(contract, form, documents);
+    let example = example.map(|event| to_copy("Payload", &format!("{event:#}")));
     format!(
-        "<details>\n<summary>Earlier form {}</summary>\n{}<p>{}</p>\n{}</details>\n",
+        "<details>\n<summary>Earlier form {}</summary>\n{}<p>{}</p>\n{}{}</details>\n",
         form.version,
         prose(form.schema["description"].as_str().unwrap_or_default()),
         form_link(contract, form),
         fields::table(&form.schema),
+        example.unwrap_or_default(),
     )
+}
+
+/// The example that the schema's file has.
+fn payload<S: SubjectSet>(
+    contract: &Contract<S>,
+    form: &Form,
+    documents: &Documents,
+) -> Option<Value> {
+    let schema = documents.get(&file(contract, form))?;
+    let mut schema: Value = serde_json::from_str(schema).ok()?;
+    schema.pointer_mut("/examples/0").map(Value::take)
 }
 
 /// An event to copy, if the schema's file has one.
 fn example<S: SubjectSet>(contract: &Contract<S>, form: &Form, documents: &Documents) -> String {
-    let schema = documents.get(&file(contract, form));
-    let schema: Value = schema
-        .and_then(|schema| serde_json::from_str(schema).ok())
-        .unwrap_or_default();
-    let Some(event) = schema["examples"].get(0) else {
+    let Some(event) = payload(contract, form, documents) else {
         return String::new();
     };
-    let headers = example_headers(contract.subject, &contract.headers(form), event);
+    let headers = example_headers(contract.subject, &contract.headers(form), &event);
     let headers: Vec<_> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()))

@@ -8,6 +8,8 @@ use super::html::{escape, inline};
 
 /// How deep a schema is followed. One that holds itself would have no end.
 const DEEPEST: usize = 6;
+/// A longer pattern is folded away: it tells a reader little, and a validator has it from the file.
+const LONGEST_PATTERN: usize = 40;
 
 /// One field, or one of an object or list in it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ struct Field {
     required: bool,
     /// `integer, 1 to 200`.
     kind: String,
+    /// What a text must match, where no format says it.
+    pattern: Option<String>,
     description: String,
     /// What the field may be, if that is a list, each with what it means.
     values: Vec<(String, String)>,
@@ -35,7 +39,7 @@ pub(super) fn table(schema: &Value) -> String {
 
 fn row(field: &Field) -> String {
     let mut html = format!(
-        "<tr><td><code>{}</code>{}</td><td>{}</td><td>{}",
+        "<tr><td><code>{}</code>{}</td><td>{}{}</td><td>{}",
         escape(&field.path),
         if field.required {
             ""
@@ -43,6 +47,7 @@ fn row(field: &Field) -> String {
             " <span class=\"optional\">optional</span>"
         },
         escape(&field.kind),
+        field.pattern.as_deref().map(pattern).unwrap_or_default(),
         inline(&field.description),
     );
     if !field.values.is_empty() {
@@ -61,6 +66,15 @@ fn row(field: &Field) -> String {
     html
 }
 
+fn pattern(pattern: &str) -> String {
+    let code = format!("<code>{}</code>", escape(pattern));
+    if pattern.len() > LONGEST_PATTERN {
+        format!("<details><summary>matching a pattern</summary>{code}</details>")
+    } else {
+        format!(", matching {code}")
+    }
+}
+
 /// Adds the fields of an object.
 fn add(fields: &mut Vec<Field>, root: &Value, object: &Value, prefix: &str, depth: usize) {
     let properties = object["properties"].as_object();
@@ -70,7 +84,8 @@ fn add(fields: &mut Vec<Field>, root: &Value, object: &Value, prefix: &str, dept
         let description = property.get("description").or(schema.get("description"));
         fields.push(Field {
             required: is_required(object, name),
-            kind: kind(root, schema),
+            kind: kind(root, schema, 0),
+            pattern: own_pattern(root, schema),
             description: description
                 .and_then(Value::as_str)
                 .unwrap_or_default()
@@ -117,20 +132,46 @@ fn resolved<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
         .unwrap_or(schema)
 }
 
-fn kind(root: &Value, schema: &Value) -> String {
+/// What a text must match. What a format says need not be said twice.
+fn own_pattern(root: &Value, schema: &Value) -> Option<String> {
+    let text = match schema.get("items") {
+        Some(items) => resolved(root, items),
+        None => schema,
+    };
+    let pattern = text["pattern"].as_str()?;
+    text.get("format").is_none().then(|| pattern.to_owned())
+}
+
+fn kind(root: &Value, schema: &Value, depth: usize) -> String {
     if !values(schema).is_empty() {
         return "one of".to_owned();
     }
+    let inner = |schema| match depth {
+        0..DEEPEST => kind(root, resolved(root, schema), depth + 1),
+        _ => "…".to_owned(),
+    };
+    let branches = ["anyOf", "oneOf"]
+        .iter()
+        .find_map(|&keyword| schema[keyword].as_array());
     let mut kind = match &schema["type"] {
         Value::String(name) if name == "array" => {
-            format!("list of {}", kind(root, resolved(root, &schema["items"])))
+            format!("list of {}", inner(&schema["items"]))
+        }
+        Value::String(name) if name == "object" && schema["additionalProperties"].is_object() => {
+            format!("map of {}", inner(&schema["additionalProperties"]))
         }
         Value::String(name) => name.clone(),
         Value::Array(names) => {
             let names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
             names.join(" or ")
         }
-        _ => "any".to_owned(),
+        _ => match branches {
+            Some(branches) => {
+                let branches: Vec<_> = branches.iter().map(inner).collect();
+                branches.join(" or ")
+            }
+            None => "any".to_owned(),
+        },
     };
     if let Some(format) = schema["format"].as_str() {
         let _ = write!(kind, ", {format}");
@@ -146,10 +187,6 @@ fn kind(root: &Value, schema: &Value) -> String {
             (None, Some(most)) => drop(write!(kind, ", at most {most}{of}")),
             (None, None) => (),
         }
-    }
-    // What a format says need not be said twice.
-    if let (Some(pattern), None) = (schema["pattern"].as_str(), schema.get("format")) {
-        let _ = write!(kind, ", matching {pattern}");
     }
     kind
 }
@@ -198,10 +235,13 @@ mod tests {
             "required": ["seats", "status"],
             "properties": {
                 "note": {"type": ["string", "null"], "maxLength": 9},
+                "owner": {"anyOf": [{"$ref": "#/$defs/Owner"}, {"type": "null"}]},
+                "prices": {"type": "object", "additionalProperties": {"type": "integer"}},
                 "seats": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Seat"}},
                 "status": {"$ref": "#/$defs/Status", "description": "How it is."},
             },
             "$defs": {
+                "Owner": {"type": "string", "pattern": "^[a-z]$"},
                 "Seat": {"type": "object", "properties": {"row": {"type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_991_u64}}},
                 "Status": {"description": "All.", "oneOf": [{"const": "on", "description": "It is on."}]},
             },
@@ -219,6 +259,8 @@ mod tests {
                 ("seats[].row", false, "integer, 1 to 2^53 - 1"),
                 ("status", true, "one of"),
                 ("note", false, "string or null, at most 9 characters"),
+                ("owner", false, "string or null"),
+                ("prices", false, "map of integer"),
             ]
         );
         assert_eq!(fields[2].description, "How it is.");
@@ -234,5 +276,15 @@ mod tests {
         let mut fields = Vec::new();
         add(&mut fields, &schema, &schema, "", 0);
         assert_eq!(fields.len(), DEEPEST + 1);
+
+        let list = json!({"type": "array", "items": {"$ref": "#"}});
+        assert!(kind(&list, &list, 0).ends_with("list of …"));
+    }
+
+    #[test]
+    fn long_pattern_is_folded_away() {
+        assert_eq!(pattern("^<$"), ", matching <code>^&lt;$</code>");
+        let long = "a".repeat(LONGEST_PATTERN + 1);
+        assert!(pattern(&long).starts_with("<details><summary>"));
     }
 }

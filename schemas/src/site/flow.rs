@@ -13,6 +13,8 @@ const BOX: usize = 30;
 /// The left edges of publishers, channels and readers, and how wide their boxes are.
 const COLUMNS: [(usize, usize); 3] = [(2, 126), (172, 146), (362, 126)];
 const WIDTH: usize = 490;
+/// How wide a letter is, in tenths, in the font of the style sheet.
+const LETTER: usize = 76;
 /// How many colours the style sheet has.
 const COLOURS: usize = 6;
 
@@ -24,9 +26,10 @@ pub(super) fn section<S: SubjectSet>(contracts: &[Contract<S>], services: &[Queu
     let publishers = placed(contracts, services, |contract, service| {
         contract.producer == service
     });
-    let readers = placed(contracts, services, |contract, service| {
+    let mut readers = placed(contracts, services, |contract, service| {
         contract.consumers.contains(&service)
     });
+    spread(&mut readers, contracts.len());
     for (row, contract) in contracts.iter().enumerate() {
         let y = row_middle(row);
         let colour = colour(services, contract.producer);
@@ -101,6 +104,17 @@ fn placed<S>(
     placed
 }
 
+/// Readers have many lines each, which are told apart the better the farther the readers are from each other.
+fn spread(placed: &mut [(QueueGroup, usize)], rows: usize) {
+    let count = placed.len();
+    if count >= rows {
+        return;
+    }
+    for (place, (_, y)) in placed.iter_mut().enumerate() {
+        *y = 24 + ROW * rows * (2 * place + 1) / (2 * count);
+    }
+}
+
 fn row_middle(row: usize) -> usize {
     24 + ROW * row + ROW / 2
 }
@@ -127,9 +141,20 @@ fn node(svg: &mut String, column: usize, y: usize, colour: usize, label: &str) {
     let _ = write!(
         svg,
         "<rect class=\"node c{colour}\" x=\"{x}\" y=\"{top}\" width=\"{width}\" height=\"{BOX}\" rx=\"6\"/>\
-         <text x=\"{middle}\" y=\"{base}\">{label}</text>",
+         <text x=\"{middle}\" y=\"{base}\"{squeezed}>{label}</text>",
         top = y - BOX / 2,
         middle = x + width / 2,
         base = y + 4,
+        squeezed = squeezed(label, width),
     );
+}
+
+/// A name that is longer than its box is made narrower.
+fn squeezed(label: &str, width: usize) -> String {
+    if label.len() * LETTER > width * 10 {
+        let room = width - 8;
+        format!(" textLength=\"{room}\" lengthAdjust=\"spacingAndGlyphs\"")
+    } else {
+        String::new()
+    }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use common::dead_letters::{DeadLetters, Letter};
+use common::http::Stop;
 use common::{Carries, Contract, Database, Key, QueueGroup, SubjectSet as _, Subjects, Version};
 
 use super::{Name, Selection};
@@ -41,7 +42,11 @@ fn parse_version(text: &str) -> anyhow::Result<Version> {
     Ok(Version::try_from(text.parse::<u64>()?)?)
 }
 
-pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    args: &Args,
+    dead_letters: &DeadLetters,
+    stop: Stop,
+) -> anyhow::Result<ExitCode> {
     if args.as_version.is_some() && args.selection.sequences.len() != 1 {
         bail!("--as-version is for one letter: name its number");
     }
@@ -51,9 +56,9 @@ pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Resu
     };
     let confirmed = args.yes || !args.selection.sequences.is_empty();
     let (mut dropped, mut failed) = (0, 0);
-    let missing = args
+    let met = args
         .selection
-        .each(dead_letters, async |letter| {
+        .each(dead_letters, stop, async |letter| {
             let said = if confirmed {
                 match discard(args, dead_letters, database.as_ref(), &letter).await {
                     Ok(said) => {
@@ -72,11 +77,12 @@ pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Resu
             writeln!(io::stdout().lock(), "{}: {said}", Name(&letter))?;
             Ok(())
         })
-        .await?;
-    let mut stdout = io::stdout().lock();
-    for sequence in &missing {
-        writeln!(stdout, "#{sequence}: there is no such letter")?;
+        .await;
+    // What was done is said also if it broke off.
+    if met.is_err() && dropped + failed == 0 {
+        return met.map(|_| ExitCode::FAILURE);
     }
+    let mut stdout = io::stdout().lock();
     if confirmed {
         write!(stdout, "{dropped} dropped")?;
         if failed > 0 {
@@ -89,11 +95,7 @@ pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Resu
             "{failed} would be dropped; nothing is without --yes"
         )?;
     }
-    Ok(if failed > 0 || !missing.is_empty() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(met?.exit_code(failed))
 }
 
 /// Opens a database that is there: a misspelled file would be created, and its versions are nobody's.

@@ -122,12 +122,17 @@ pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Resu
         line.add(&letter, death);
     }
     let lines: Vec<_> = lines.into_values().collect();
+    let none = if lines.is_empty() {
+        args.filter.nothing()?
+    } else {
+        ""
+    };
 
     let mut stdout = io::stdout().lock();
     if args.json {
         writeln!(stdout, "{}", serde_json::to_string(&lines)?)?;
     } else if lines.is_empty() {
-        writeln!(stdout, "no dead letters")?;
+        writeln!(stdout, "{none}")?;
     } else {
         write_table(&mut stdout, &lines)?;
     }

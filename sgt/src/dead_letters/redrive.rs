@@ -4,10 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use common::dead_letters::{DeadLetters, Letter, RedriveError, Redriven};
+use common::http::Stop;
 use common::{Chain, Subjects};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Name, PARK_AT, Selection};
+use crate::name::parse_some;
 
 /// Send letters again, each to the queue group that failed and to no other.
 ///
@@ -25,7 +27,7 @@ pub(super) struct Args {
     selection: Selection,
 
     /// At most so many a second
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_some::<NonZeroU32>)]
     rate: Option<NonZeroU32>,
 
     /// Send nothing; say of each what would happen, by the types of this version
@@ -41,30 +43,35 @@ pub(super) struct Args {
     park_at: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     sent: usize,
     parked: usize,
     failed: usize,
 }
 
-pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    args: &Args,
+    dead_letters: &DeadLetters,
+    stop: Stop,
+) -> anyhow::Result<ExitCode> {
     let mut pace = args.rate.map(pace);
     let mut count = Count::default();
-    let missing = args
+    let met = args
         .selection
-        .each(dead_letters, async |letter| {
+        .each(dead_letters, stop, async |letter| {
             let said = args
                 .see_to(dead_letters, &letter, &mut pace, &mut count)
                 .await;
             writeln!(io::stdout().lock(), "{}: {said}", Name(&letter))?;
             Ok(())
         })
-        .await?;
-    let mut stdout = io::stdout().lock();
-    for sequence in &missing {
-        writeln!(stdout, "#{sequence}: there is no such letter")?;
+        .await;
+    // What was done is said also if it broke off.
+    if met.is_err() && count == Count::default() {
+        return met.map(|_| ExitCode::FAILURE);
     }
+    let mut stdout = io::stdout().lock();
     let Count {
         sent,
         parked,
@@ -83,11 +90,7 @@ pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Resu
         write!(stdout, ", {failed} failed")?;
     }
     writeln!(stdout)?;
-    Ok(if failed > 0 || !missing.is_empty() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(met?.exit_code(failed))
 }
 
 /// The first at once, and no burst after a delay.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use common::dead_letters::{DeadLetters, Holds, Letter, Origin};
 use serde_json::{Value, json};
 
-use super::{Name, kind, printable};
+use super::{Name, kind, printable, there_are};
 
 /// Show all that is known of one letter, the payload as text if it is JSON.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, dead_letters: &DeadLetters) -> anyhow::Result<ExitCode> {
     let Args { sequence, json } = *args;
+    there_are(dead_letters).await?;
     let letter = dead_letters.get(sequence).await?;
     let letter = letter.with_context(|| format!("there is no dead letter #{sequence}"))?;
     let payload = payload(dead_letters, &letter).await;

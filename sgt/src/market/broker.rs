@@ -7,7 +7,7 @@ use async_nats::jetstream::{self, message::Message};
 use common::{Client, SubjectSet as _, Subjects};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::timeout;
 
 /// Where dead letters are.
@@ -26,12 +26,16 @@ pub(crate) struct Broker {
 pub(crate) struct Event {
     pub(crate) subject: Subjects,
     pub(crate) key: String,
+    /// What its headers say of subject and key: `ce-type` and `ce-subject`.
+    pub(crate) named: (String, String),
     /// Where it came from, and its id there.
     pub(crate) identity: (String, String),
     /// The id of the event that it was published for. `None`: for a request.
     pub(crate) cause: Option<String>,
     /// Of what it tells of, if it says so.
     pub(crate) version: Option<i64>,
+    /// What it tells.
+    pub(crate) payload: Value,
     /// When its publisher wrote it.
     pub(crate) written: Option<Timestamp>,
     /// When the server stored it.
@@ -58,10 +62,13 @@ enum Parts {
     All,
 }
 
-/// What every event says that carries a version.
-#[derive(Deserialize)]
-struct Versioned {
-    version: Option<i64>,
+/// What the streams hold.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    /// Stream by stream, each in the order in which it has them.
+    pub(crate) events: Vec<Event>,
+    /// The subjects of what is on no channel: schedules that have not fired, copies for one group.
+    pub(crate) others: Vec<String>,
 }
 
 impl Broker {
@@ -93,25 +100,23 @@ impl Broker {
         Ok(consumers)
     }
 
-    /// Every event of every channel.
-    pub(crate) async fn events(&self) -> anyhow::Result<Vec<Event>> {
-        let mut events = Vec::new();
+    /// Everything in the streams of the list.
+    pub(crate) async fn stored(&self) -> anyhow::Result<Stored> {
+        let mut stored = Stored::default();
         for name in streams() {
-            let channels = Subjects::ALL
-                .iter()
-                .filter(|subject| subject.stream().as_str() == name);
-            let filters = channels.map(|subject| format!("{subject}.*")).collect();
-            let messages = self.read(name, filters, Parts::All).await?;
-            for message in &messages {
-                events.push(Event::read(message)?);
+            for message in &self.read(name, Parts::All).await? {
+                match channel_and_key(&message.subject) {
+                    Some((channel, key)) => stored.events.push(Event::read(channel, key, message)?),
+                    None => stored.others.push(message.subject.to_string()),
+                }
             }
         }
-        Ok(events)
+        Ok(stored)
     }
 
     /// Every dead letter: where it is, and why.
     pub(crate) async fn dead_letters(&self) -> anyhow::Result<Vec<String>> {
-        let messages = self.read(DEAD_LETTERS, Vec::new(), Parts::Heads).await?;
+        let messages = self.read(DEAD_LETTERS, Parts::Heads).await?;
         Ok(messages
             .iter()
             .map(|message| {
@@ -122,19 +127,13 @@ impl Broker {
     }
 
     /// All messages that are in a stream now.
-    async fn read(
-        &self,
-        stream: &str,
-        filters: Vec<String>,
-        parts: Parts,
-    ) -> anyhow::Result<Vec<Message>> {
+    async fn read(&self, stream: &str, parts: Parts) -> anyhow::Result<Vec<Message>> {
         let consumer = self
             .jetstream
             .get_stream_no_info(stream)
             .await?
             .create_consumer(pull::OrderedConfig {
                 deliver_policy: DeliverPolicy::All,
-                filter_subjects: filters,
                 headers_only: parts == Parts::Heads,
                 ..pull::OrderedConfig::default()
             })
@@ -161,24 +160,30 @@ impl Consumer {
 }
 
 impl Event {
-    fn read(message: &Message) -> anyhow::Result<Self> {
-        let (channel, key) = message
-            .subject
-            .split_once('.')
-            .context("subject without a key")?;
+    fn read(subject: Subjects, key: &str, message: &Message) -> anyhow::Result<Self> {
         let info = message.info().map_err(anyhow::Error::from_boxed)?;
         let stored = info.published.unix_timestamp_nanos();
         let text = |name| header(message, name).unwrap_or_default().to_owned();
+        let payload: Value = serde_json::from_slice(&message.payload)
+            .with_context(|| format!("message on {} is no JSON", message.subject))?;
         Ok(Self {
-            subject: channel.parse()?,
+            subject,
             key: key.to_owned(),
+            named: (text("ce-type"), text("ce-subject")),
             identity: (text("ce-source"), text("ce-id")),
             cause: header(message, "ce-causationid").map(str::to_owned),
-            version: serde_json::from_slice::<Versioned>(&message.payload)?.version,
+            version: payload["version"].as_i64(),
+            payload,
             written: header(message, "ce-time").and_then(|time| time.parse().ok()),
             stored: Timestamp::from_nanosecond(stored)?,
         })
     }
+}
+
+/// What an event's subject is made of. `None` for everything else that a stream takes.
+fn channel_and_key(subject: &str) -> Option<(Subjects, &str)> {
+    let (channel, key) = subject.split_once('.')?;
+    Some((channel.parse().ok()?, key))
 }
 
 fn header<'m>(message: &'m Message, name: &str) -> Option<&'m str> {

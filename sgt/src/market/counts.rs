@@ -297,9 +297,11 @@ mod tests {
         let event = |key: &str| crate::market::broker::Event {
             subject: Subjects::OrderCompleted,
             key: key.to_owned(),
+            named: (String::new(), String::new()),
             identity: (String::new(), key.to_owned()),
             cause: None,
             version: None,
+            payload: serde_json::Value::Null,
             written: None,
             stored: jiff::Timestamp::UNIX_EPOCH,
         };

@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use tokio::time::{Instant, sleep};
 
-use super::broker::{Broker, Consumer, Event};
+use super::broker::{Broker, Consumer, Event, Stored};
 use super::latency::Latencies;
 
 /// The names of the databases in the folder of a run.
@@ -24,6 +24,8 @@ pub(crate) const LEDGER_DB: &str = "ledger.db";
 pub(crate) struct Facts {
     /// tickets-service.
     pub(crate) tickets: Vec<Ticket>,
+    /// tickets-service: the orders that ask for a ticket, and for which.
+    pub(crate) reservations: BTreeMap<String, String>,
     /// orders-service.
     pub(crate) ticket_replicas: Vec<TicketReplica>,
     /// payments-service.
@@ -52,6 +54,8 @@ pub(crate) struct Facts {
     pub(crate) guards: BTreeMap<Guarded, i64>,
     pub(crate) handled: Vec<Handled>,
     pub(crate) events: Vec<Event>,
+    /// The subjects of messages that are no events, in the streams of events.
+    pub(crate) others: Vec<String>,
     pub(crate) consumers: Vec<Consumer>,
     /// One line each.
     pub(crate) dead_letters: Vec<String>,
@@ -63,6 +67,7 @@ pub(crate) struct Ticket {
     pub(crate) version: i64,
     pub(crate) title: String,
     pub(crate) price: i64,
+    pub(crate) seller: String,
     pub(crate) state: TicketState,
 }
 
@@ -225,8 +230,10 @@ impl Facts {
         let deadline = Instant::now() + patience;
         loop {
             let before = broker.consumers().await?;
+            let Stored { events, others } = broker.stored().await?;
             let facts = Self {
-                events: broker.events().await?,
+                events,
+                others,
                 dead_letters: broker.dead_letters().await?,
                 ..Self::read_databases(databases).await?
             };
@@ -250,15 +257,11 @@ impl Facts {
         let all_orders = "SELECT * FROM orders ORDER BY id";
         let mut facts = Self {
             tickets: rows(tickets, all_tickets, Ticket::read).await?,
+            reservations: pairs(tickets, "SELECT order_id, ticket_id FROM reservations").await?,
             ticket_replicas: rows(orders, all_tickets, TicketReplica::read).await?,
             titles: rows(payments, all_tickets, Title::read).await?,
             orders: rows(orders, all_orders, Order::read).await?,
-            order_versions: rows(orders, all_orders, |row| {
-                Ok((row.try_get("id")?, row.try_get("version")?))
-            })
-            .await?
-            .into_iter()
-            .collect(),
+            order_versions: pairs(orders, "SELECT id, version FROM orders").await?,
             money: rows(orders, all_orders, Money::read).await?,
             order_replicas: rows(payments, all_orders, Order::read_replica).await?,
             payments: rows(
@@ -339,6 +342,15 @@ async fn rows<T>(
     rows.iter().map(read).collect()
 }
 
+/// What has two columns, by the first.
+async fn pairs<T>(pool: &SqlitePool, statement: &'static str) -> anyhow::Result<BTreeMap<String, T>>
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    let pair = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+    Ok(rows(pool, statement, pair).await?.into_iter().collect())
+}
+
 async fn charges(ledger: &SandboxLedger) -> anyhow::Result<Vec<Charge>> {
     let charges = ledger.charges().await?;
     Ok(charges
@@ -380,6 +392,7 @@ impl Ticket {
             version: row.try_get("version")?,
             title: row.try_get("title")?,
             price: row.try_get("price")?,
+            seller: row.try_get("user_id")?,
             state: match (row.try_get("status")?, order) {
                 ("for sale", None) => TicketState::ForSale,
                 ("reserved", Some(order)) => TicketState::Reserved(order),

@@ -13,11 +13,13 @@ use super::plan::Weather;
 use super::sale::{Account, Ids};
 
 mod money;
+mod people;
 
 use money::{
     charged_as_agreed, charges_complete_or_refunded, ledger_agrees, nobody_charged_twice,
     orders_know_their_money,
 };
+use people::{priced_as_asked, told_the_truth};
 
 /// How long after its time an order may be cancelled: schedules fire by the second, and under load everything takes
 /// a while. Well below the half minute after which the sweep does it.
@@ -45,12 +47,14 @@ pub(crate) fn judge(facts: &Facts, told: &Account, weather: Weather) -> Vec<Verd
         no_ticket_sold_twice(facts),
         tickets_agree(facts),
         orders_agree(facts),
+        orders_ended(facts),
         charges_complete_or_refunded(facts),
         nobody_charged_twice(facts),
         charged_as_agreed(facts),
         ledger_agrees(facts),
         orders_know_their_money(facts),
         told_the_truth(facts, told),
+        priced_as_asked(facts, told),
         expired_on_time(facts, &told.let_expire, weather),
         every_change_published(facts),
         outboxes_empty(facts),
@@ -199,6 +203,24 @@ fn tickets_agree(facts: &Facts) -> Verdict {
             ));
         }
     }
+    // A sold ticket's order asks for it for ever.
+    let asking = facts
+        .orders
+        .iter()
+        .filter(|order| order.state != OrderState::Cancelled)
+        .map(|order| (order.id.as_str(), order.ticket.as_str()));
+    let reserved = facts.reservations.iter();
+    compare(
+        &mut broken,
+        "ticket that is reserved by order",
+        ("orders-service", asking.collect()),
+        (
+            "tickets-service",
+            reserved
+                .map(|(order, ticket)| (order.as_str(), ticket.as_str()))
+                .collect(),
+        ),
+    );
     Verdict::new(
         "every ticket's state agrees across the three services",
         Counted(owned.len(), "ticket").to_string(),
@@ -225,74 +247,18 @@ fn orders_agree(facts: &Facts) -> Verdict {
     )
 }
 
-/// What was said to be done is done, and all that is there was said.
-fn told_the_truth(facts: &Facts, told: &Account) -> Verdict {
-    let mut broken = Vec::new();
-    let mut done_if_told = |noun: &str, state: &str, told: &Ids, done: BTreeSet<&str>| {
-        let lies = told.0.iter().filter(|id| !done.contains(id.as_str()));
-        broken.extend(
-            lies.map(|id| format!("somebody was told that {noun} {id} is {state}, and it is not")),
-        );
-    };
-    let tickets: BTreeSet<_> = facts.tickets.iter().map(|one| one.id.as_str()).collect();
-    let orders: BTreeSet<_> = facts.orders.iter().map(|one| one.id.as_str()).collect();
-    let charged = facts.charges.iter().map(|charge| charge.order.as_str());
-    let declined = facts.declines.iter().map(String::as_str);
-    let cancelled = facts
+/// Paid, cancelled or expired: nothing is left to wait for.
+fn orders_ended(facts: &Facts) -> Verdict {
+    let open = facts
         .orders
         .iter()
-        .filter(|order| order.state == OrderState::Cancelled)
-        .map(|order| order.id.as_str());
-    done_if_told("ticket", "listed", &told.listed, tickets.clone());
-    done_if_told("order", "taken", &told.ordered, orders.clone());
-    done_if_told("order", "paid", &told.paid, charged.collect());
-    done_if_told(
-        "the card of order",
-        "declined",
-        &told.declined,
-        declined.collect(),
-    );
-    done_if_told("order", "cancelled", &told.cancelled, cancelled.collect());
-    let mut untold = |what: &str, id: &str| {
-        broken.push(format!("{what} {id} is there, and nobody was told"));
-    };
-    let mut listings = told.unsure.listings.clone();
-    for ticket in &facts.tickets {
-        if !told.listed.0.contains(&ticket.id) && !explain(&mut listings, &ticket.title) {
-            untold("ticket", &ticket.id);
-        }
-    }
-    let mut placed = told.unsure.orders.clone();
-    for order in &facts.orders {
-        let wish = (order.user.clone(), order.ticket.clone());
-        if !told.ordered.0.contains(&order.id) && !explain(&mut placed, &wish) {
-            untold("order", &order.id);
-        }
-    }
+        .filter(|order| order.state == OrderState::Open);
     Verdict::new(
-        "sellers and buyers were told what is so",
-        format!(
-            "{}, {}, {}",
-            Counted(told.listed.len(), "listing"),
-            Counted(told.ordered.len(), "order"),
-            Counted(told.paid.len(), "payment")
-        ),
-        broken,
+        "every order has come to its end",
+        Counted(facts.orders.len(), "order").to_string(),
+        open.map(|order| format!("order {} is neither complete nor cancelled", order.id))
+            .collect(),
     )
-}
-
-/// Whether somebody asked for it and heard nothing. Each request explains one.
-fn explain<Q: Ord + ?Sized, K: Ord + std::borrow::Borrow<Q>>(
-    unsure: &mut BTreeMap<K, u32>,
-    asked: &Q,
-) -> bool {
-    match unsure.get_mut(asked) {
-        Some(left @ 1..) => {
-            *left -= 1;
-            true
-        }
-        _ => false,
-    }
 }
 
 /// The schedule did it: without, the sweep of overdue orders comes half a minute later and cancels them all the same.
@@ -444,6 +410,10 @@ fn consumers_caught_up(facts: &Facts) -> Verdict {
         .difference(&found)
         .map(|(group, stream)| format!("{group} has no consumer on {stream}"))
         .collect();
+    let strangers = found.difference(&named);
+    broken.extend(
+        strangers.map(|(group, stream)| format!("{group} has a consumer on {stream}, and no line")),
+    );
     let behind = facts.consumers.iter().filter(|one| !one.is_at_rest());
     broken.extend(behind.map(|consumer| {
         format!(

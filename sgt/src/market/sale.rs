@@ -18,7 +18,7 @@ use super::progress::Phase;
 mod account;
 mod unheard;
 
-pub(crate) use account::{Account, Ids};
+pub(crate) use account::{Account, Asked, Ids};
 
 /// Sellers list this many tickets at once.
 const LISTED_AT_ONCE: usize = 16;
@@ -95,6 +95,11 @@ impl<'s> Sale<'s> {
             new_price,
             ..
         } = planned;
+        let asked = Asked {
+            seller: seller.to_string(),
+            price: *price,
+        };
+        self.account.borrow_mut().asked.insert(title.clone(), asked);
         let begun = Timestamp::now();
         let mut is_unsure = false;
         let ticket: Ticket = self
@@ -117,9 +122,18 @@ impl<'s> Sale<'s> {
             })
             .await?;
         self.account.borrow_mut().listed.add(&ticket.id);
-        if let Some(price) = new_price {
+        if let Some(new_price) = new_price {
+            let prices = |prices| {
+                self.account
+                    .borrow_mut()
+                    .prices
+                    .insert(ticket.id.clone(), prices)
+            };
+            prices([*price, *new_price].into());
             self.until("price is changed", async || {
-                let answer = self.api.change_ticket(*seller, &ticket.id, title, *price);
+                let answer = self
+                    .api
+                    .change_ticket(*seller, &ticket.id, title, *new_price);
                 let Some(answer) = self.heard(answer).await? else {
                     return Ok(None);
                 };
@@ -130,6 +144,7 @@ impl<'s> Sale<'s> {
                 }
             })
             .await?;
+            prices([*new_price].into());
             self.account.borrow_mut().repriced += 1;
         }
         Ok(ticket.id)
@@ -258,7 +273,8 @@ impl<'s> Sale<'s> {
             match answer.status {
                 StatusCode::CREATED => {
                     let order: Order = answer.read()?;
-                    self.account.borrow_mut().ordered.add(&order.id);
+                    let mut account = self.account.borrow_mut();
+                    account.took(&order.id, buyer.to_string(), &offer.id);
                     Ok(Some(Some(order)))
                 }
                 // Whoever has the ticket may be the same buyer, and not know it.
@@ -377,7 +393,14 @@ impl<'s> Sale<'s> {
         } = offer.planned;
         self.until("price of a reserved ticket is kept", async || {
             let answer = self.api.change_ticket(*seller, &offer.id, title, *price);
-            let Some(answer) = self.heard(answer).await? else {
+            let answer = self.heard(answer).await?;
+            if answer
+                .as_ref()
+                .is_none_or(|answer| answer.status != StatusCode::CONFLICT)
+            {
+                self.account.borrow_mut().may_cost(&offer.id, *price);
+            }
+            let Some(answer) = answer else {
                 return Ok(None);
             };
             match answer.status {
@@ -471,6 +494,12 @@ impl<'s> Sale<'s> {
             match answer.status {
                 StatusCode::OK => {
                     let Order { status, .. } = answer.read()?;
+                    let mut account = self.account.borrow_mut();
+                    match status {
+                        OrderStatus::Complete => account.seen_complete.add(&order.id),
+                        OrderStatus::Cancelled => account.seen_cancelled.add(&order.id),
+                        OrderStatus::Created | OrderStatus::AwaitingPayment => {}
+                    }
                     Ok(wanted(status).then_some(status))
                 }
                 StatusCode::SERVICE_UNAVAILABLE => Ok(self.note_unavailable()),

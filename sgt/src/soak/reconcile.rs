@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{PAYMENTS_SERVICE, QueueGroup, SubjectSet as _, Subjects};
 
+use self::contents::{misnamed, untrue};
 use crate::market::broker::Event;
 use crate::market::counted::Counted;
 use crate::market::facts::{Facts, Guarded};
 use crate::market::invariants::Verdict;
+
+mod contents;
 
 /// What became of the events.
 #[derive(Debug)]
@@ -24,7 +27,8 @@ impl Reconciliation {
         let (missing, extra) = versions(facts);
         let unapplied = unapplied(facts);
         let applied_twice = effects_twice(facts);
-        let lost = missing.len() + unapplied.len();
+        let (untold, invented_ends) = once_an_order(facts);
+        let lost = missing.len() + untold.len() + unapplied.len();
         Self {
             lost,
             applied_twice: applied_twice.len(),
@@ -40,9 +44,39 @@ impl Reconciliation {
                     extra,
                 ),
                 Verdict::new(
+                    "versions are in their stream in order",
+                    versioned(facts),
+                    out_of_order(facts),
+                ),
+                Verdict::new(
+                    "every payment, refund and end of an order's time is in its stream",
+                    payments(facts),
+                    untold,
+                ),
+                Verdict::new(
+                    "no payment, refund or end of an order's time is in its stream twice, or without a row",
+                    payments(facts),
+                    invented_ends,
+                ),
+                Verdict::new(
                     "no event is in its stream twice",
                     events(facts),
                     copies(facts),
+                ),
+                Verdict::new(
+                    "nothing but events is in the streams",
+                    events(facts),
+                    facts.others.clone(),
+                ),
+                Verdict::new(
+                    "every event is named and keyed by what it tells of",
+                    events(facts),
+                    misnamed(facts),
+                ),
+                Verdict::new(
+                    "every event tells what its row has",
+                    events(facts),
+                    untrue(facts),
                 ),
                 Verdict::new(
                     "every event was applied by all who read it",
@@ -73,6 +107,12 @@ fn versioned(facts: &Facts) -> String {
     let tickets = Counted(facts.tickets.len(), "ticket");
     let orders = Counted(facts.order_versions.len(), "order");
     format!("{tickets}, {orders}")
+}
+
+fn payments(facts: &Facts) -> String {
+    let orders = Counted(facts.orders.len(), "order");
+    let payments = Counted(facts.payments.len(), "payment");
+    format!("{orders}, {payments}")
 }
 
 /// What each row has come to, by the stream that tells of it.
@@ -122,6 +162,68 @@ fn versions(facts: &Facts) -> (Vec<String>, Vec<String>) {
                 extra.push(format!(
                     "version {version} of {key} is told by {events} events in {stream}"
                 ));
+            }
+        }
+    }
+    (missing, extra)
+}
+
+/// The relay sends what is of one key in order, whoever has its lease. Copies are another matter.
+fn out_of_order(facts: &Facts) -> Vec<String> {
+    let mut stored: BTreeMap<_, BTreeSet<i64>> = BTreeMap::new();
+    let mut broken = Vec::new();
+    for event in &facts.events {
+        let Some(version) = event.version else {
+            continue;
+        };
+        let aggregate = (event.subject.stream().as_str(), event.key.as_str());
+        let versions = stored.entry(aggregate).or_default();
+        if versions.insert(version) && versions.last() != Some(&version) {
+            broken.push(format!("{} stands behind a later one", named(event)));
+        }
+    }
+    broken
+}
+
+/// Of each order there is one event on these channels, or none: those that are missing, and those that are too many.
+fn once_an_order(facts: &Facts) -> (Vec<String>, Vec<String>) {
+    let paid = facts.payments.iter().filter(|one| one.charge.is_some());
+    let refunded = facts.payments.iter().filter(|one| one.refund.is_some());
+    // By the time that all is quiet, the time of every order is over, also of those that were paid.
+    let expired = facts.orders.iter().map(|order| order.id.as_str());
+    let expected: [(Subjects, BTreeSet<&str>); 3] = [
+        (
+            Subjects::PaymentCreated,
+            paid.map(|one| one.order.as_str()).collect(),
+        ),
+        (
+            Subjects::PaymentRefunded,
+            refunded.map(|one| one.order.as_str()).collect(),
+        ),
+        (Subjects::ExpirationComplete, expired.collect()),
+    ];
+    let (mut missing, mut extra) = (Vec::new(), Vec::new());
+    for (subject, orders) in &expected {
+        let mut stored: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for event in facts
+            .events
+            .iter()
+            .filter(|event| event.subject == *subject)
+        {
+            stored
+                .entry(event.key.as_str())
+                .or_default()
+                .insert(&event.identity);
+        }
+        let absent = orders.iter().filter(|order| !stored.contains_key(*order));
+        missing.extend(absent.map(|order| format!("{subject} of {order} is in no stream")));
+        for (order, identities) in &stored {
+            if !orders.contains(order) {
+                extra.push(format!("{subject} of {order} has no row"));
+            }
+            if identities.len() > 1 {
+                let events = identities.len();
+                extra.push(format!("{subject} of {order} is told by {events} events"));
             }
         }
     }

@@ -89,7 +89,10 @@ impl Site {
             }
         }
         for replica in &mut replicas {
-            replica.start().await?;
+            // Nothing goes wrong yet: whoever does not come up now never will.
+            let target = replica.target();
+            let launched = replica.launch().await?;
+            launched.with_context(|| format!("{target} does not come up"))?;
         }
         Ok(Self { server, replicas })
     }
@@ -217,12 +220,8 @@ impl Replica {
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + COME_UP_WITHIN;
         loop {
-            let launch = self.launch.clone();
-            match spawn_blocking(move || launch.run()).await? {
-                Ok(program) => {
-                    self.program = Some(program);
-                    return Ok(());
-                }
+            match self.launch().await? {
+                Ok(()) => return Ok(()),
                 Err(_) if Instant::now() < deadline => sleep(BREATH).await,
                 Err(err) => {
                     let target = self.target();
@@ -230,6 +229,13 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Starts it, once.
+    async fn launch(&mut self) -> anyhow::Result<Result<(), xtask::LaunchError>> {
+        let launch = self.launch.clone();
+        let launched = spawn_blocking(move || launch.run()).await?;
+        Ok(launched.map(|program| self.program = Some(program)))
     }
 
     /// Stops it in order, and notes if that is not how it ended.

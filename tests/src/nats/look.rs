@@ -55,12 +55,28 @@ pub(super) fn headers(map: &HeaderMap) -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-/// The messages of a stream on subjects of this form, oldest first, as the client has them.
+/// The messages of a stream on subjects of this form, oldest first, as the client has them. Read again from the start if
+/// the server breaks off: a cluster elects who answers.
 pub(crate) async fn read(
     jetstream: &jetstream::Context,
     stream: &str,
     filter: &str,
 ) -> Vec<jetstream::Message> {
+    let what = format!("{stream} is read");
+    let asked = (jetstream.clone(), stream.to_owned(), filter.to_owned());
+    until(&what, async move || {
+        let (jetstream, stream, filter) = &asked;
+        let read = try_read(jetstream, stream, filter).await;
+        read.map_err(|err| err.to_string())
+    })
+    .await
+}
+
+async fn try_read(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    filter: &str,
+) -> Result<Vec<jetstream::Message>, async_nats::Error> {
     let config = pull::Config {
         filter_subject: filter.to_owned(),
         deliver_policy: DeliverPolicy::All,
@@ -68,14 +84,14 @@ pub(crate) async fn read(
         inactive_threshold: Duration::from_secs(10),
         ..pull::Config::default()
     };
-    let stream = jetstream.get_stream_no_info(stream).await.unwrap();
-    let consumer = stream.create_consumer(config).await.unwrap();
-    let pending = usize::try_from(consumer.cached_info().num_pending).unwrap();
+    let stream = jetstream.get_stream_no_info(stream).await?;
+    let consumer = stream.create_consumer(config).await?;
+    let pending = usize::try_from(consumer.cached_info().num_pending)?;
     if pending == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let messages = consumer.batch().max_messages(pending).messages().await;
-    messages.unwrap().try_collect().await.unwrap()
+    let messages = consumer.batch().max_messages(pending).messages().await?;
+    messages.try_collect().await
 }
 
 /// What a test sees and changes on the server, without the library.

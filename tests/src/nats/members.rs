@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use common::{Client, QueueGroup, StreamName};
 use serde_json::{Value, json};
 
 use super::TestNats;
-use crate::until;
+use crate::{until, until_within};
+
+/// How long a server that was away may take to get what it has missed, under load.
+const REPLICATED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Who does what among the servers of a cluster.
 impl TestNats {
@@ -64,7 +69,8 @@ impl TestNats {
             format!("STREAM.INFO.{stream}"),
             format!("CONSUMER.INFO.{stream}.{group}"),
         ] {
-            until(&format!("everybody has {info}"), async || {
+            let what = format!("everybody has {info}");
+            until_within(REPLICATED_WITHIN, &what, async || {
                 let info = self.try_ask(&info).await?;
                 let replicas = info["cluster"]["replicas"].as_array();
                 let current = |replica: &Value| replica["current"] == json!(true);

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use super::{cargo, exit_code, run as run_command};
+use super::{cargo, run as run_command};
 
 /// Those that the soak runs, and the one that runs it.
 const PROGRAMS: [&str; 4] = [
@@ -22,7 +22,19 @@ const PROGRAMS: [&str; 4] = [
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<ExitCode> {
     let built = run_command(&mut build())?;
     ensure!(built.success(), "the programs do not build");
-    run_command(command()?.args(args)).map(exit_code)
+    go_on_as(command()?.args(args))
+}
+
+/// Becomes that program, so that every signal and its exit code are its own: whoever ends us ends it.
+#[cfg(unix)]
+fn go_on_as(program: &mut Command) -> anyhow::Result<ExitCode> {
+    let error = std::os::unix::process::CommandExt::exec(program);
+    Err(error).with_context(|| format!("{} cannot be run", program.get_program().display()))
+}
+
+#[cfg(not(unix))]
+fn go_on_as(program: &mut Command) -> anyhow::Result<ExitCode> {
+    run_command(program).map(super::exit_code)
 }
 
 /// All of them in one call, so that they are built with the same features of what they share.

@@ -1,12 +1,15 @@
 //! What two shapes have in common.
 
-use super::{List, Object, Part, Rest, Shape, Unjudged};
+use super::{List, MOST_PAIRS, Object, Part, Rest, Shape, Unjudged};
 
 /// What both unions allow.
 pub(super) fn both<'s>(
     left: &[Shape<'s>],
     right: &[Shape<'s>],
 ) -> Result<Vec<Shape<'s>>, Unjudged> {
+    if left.len().saturating_mul(right.len()) > MOST_PAIRS {
+        return Err(Unjudged("branches of too many branches".to_owned()));
+    }
     let mut all = Vec::new();
     for left in left {
         for right in right {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::counted::Counted;
-use super::super::facts::{Facts, OrderState, Payment, PaymentState};
+use super::super::facts::{Facts, OrderState, Payment, PaymentState, Refund};
 use super::{Verdict, by_id, compare, shared};
 
 /// Money is kept for what was sold, and for nothing else.
@@ -146,7 +146,13 @@ pub(super) fn ledger_agrees(facts: &Facts) -> Verdict {
             facts
                 .refunds
                 .iter()
-                .map(|refund| (refund.order.as_str(), (refund.id.as_str(), refund.amount)))
+                .map(|refund| {
+                    let Refund {
+                        id, charge, amount, ..
+                    } = refund;
+                    let refund_of = (id.as_str(), charge.as_str(), *amount);
+                    (refund.order.as_str(), refund_of)
+                })
                 .collect(),
         ),
         (
@@ -156,7 +162,8 @@ pub(super) fn ledger_agrees(facts: &Facts) -> Verdict {
                 .iter()
                 .filter_map(|payment| {
                     let refund = payment.refund.as_deref()?;
-                    Some((payment.order.as_str(), (refund, payment.amount)))
+                    let charge = payment.charge.as_deref().unwrap_or_default();
+                    Some((payment.order.as_str(), (refund, charge, payment.amount)))
                 })
                 .collect(),
         ),

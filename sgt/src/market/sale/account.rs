@@ -38,10 +38,32 @@ pub(crate) struct Account {
     pub(crate) unavailable: u32,
     /// Requests that were not answered, and asked again.
     pub(crate) lost_answers: u32,
+    /// Orders that their buyers have seen complete.
+    #[serde(skip)]
+    pub(crate) seen_complete: Ids,
+    /// Orders that their buyers have seen cancelled.
+    #[serde(skip)]
+    pub(crate) seen_cancelled: Ids,
+    /// Who placed an order, and for which ticket, by the order.
+    #[serde(skip)]
+    pub(crate) placed: BTreeMap<String, (String, String)>,
+    /// What sellers asked, by the title of the ticket, which no other has.
+    #[serde(skip)]
+    pub(crate) asked: BTreeMap<String, Asked>,
+    /// What a ticket may cost in the end whose seller has changed the price, by the ticket.
+    #[serde(skip)]
+    pub(crate) prices: BTreeMap<String, BTreeSet<u32>>,
     #[serde(skip)]
     pub(crate) unsure: Unsure,
     /// What the contract does not allow, one line each.
     pub(crate) unexpected: Vec<String>,
+}
+
+/// What a seller asks for a ticket, to begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) seller: String,
+    pub(crate) price: u32,
 }
 
 /// What was asked for and not answered, and how often: it may have been done, or be done later by a service that was
@@ -59,6 +81,20 @@ pub(crate) struct Unsure {
 pub(crate) struct Ids(pub(crate) BTreeSet<String>);
 
 impl Account {
+    pub(super) fn took(&mut self, order: &str, buyer: String, ticket: &str) {
+        self.ordered.add(order);
+        self.placed
+            .insert(order.to_owned(), (buyer, ticket.to_owned()));
+    }
+
+    /// The price was asked for, and may have been taken.
+    pub(super) fn may_cost(&mut self, ticket: &str, price: u32) {
+        // Without an entry, it never had another.
+        if let Some(prices) = self.prices.get_mut(ticket) {
+            prices.insert(price);
+        }
+    }
+
     /// What became of the buyers, in one line.
     pub(crate) fn buyers(&self) -> String {
         let many = |number: u32, what| Counted(number as usize, what);

@@ -68,7 +68,8 @@ impl Sale<'_> {
             .into_iter()
             .find(|own| own.ticket.id == offer.id && own.order.status != OrderStatus::Cancelled);
         Ok(own.map(|own| {
-            self.account.borrow_mut().ordered.add(&own.order.id);
+            let mut account = self.account.borrow_mut();
+            account.took(&own.order.id, buyer.to_string(), &offer.id);
             own.order
         }))
     }
