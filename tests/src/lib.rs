@@ -24,6 +24,7 @@ mod server;
 pub mod services;
 mod until;
 mod wire;
+mod writing;
 
 pub use bank_process::{BankProcess, Disk, Halt, Role};
 pub use cable::Cable;
@@ -38,3 +39,4 @@ pub use scripted::{Act, Archivist, Banker, Call, Gate, HastyReader, Member, Read
 pub use server::Server;
 pub use until::{long_enough_for, until, until_within};
 pub use wire::Wire;
+pub use writing::Writing;

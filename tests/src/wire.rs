@@ -62,6 +62,11 @@ impl Wire {
         }
     }
 
+    /// Says something to the server, and waits for no answer.
+    pub async fn says(&mut self, words: &str) {
+        self.send(format!("{words}\r\n").as_bytes()).await;
+    }
+
     /// Publishes a message with this block of headers, all that is between `NATS/1.0` and the empty line, and yields
     /// its place in the stream.
     ///
@@ -83,6 +88,21 @@ impl Wire {
         answer["seq"]
             .as_u64()
             .unwrap_or_else(|| panic!("`{subject}` was not stored: {answer}"))
+    }
+
+    /// Waits for a message on what it listens to, and yields its subject.
+    ///
+    /// # Panics
+    ///
+    /// If none comes, or the server has something against what was said before.
+    pub async fn hears(&mut self) -> String {
+        loop {
+            let line = self.line().await;
+            if let Some(heard) = line.strip_prefix("MSG ").or(line.strip_prefix("HMSG ")) {
+                return heard.split(' ').next().unwrap().to_owned();
+            }
+            assert!(!line.starts_with("-ERR"), "{line}");
+        }
     }
 
     async fn message(&mut self) -> Value {

@@ -173,7 +173,7 @@ impl NatsProcess {
         self.kill()
     }
 
-    /// Kills the server, as a power cut would: `kill -9`.
+    /// Kills the server: `kill -9`. Unlike a power cut, it leaves the operating system what was written.
     ///
     /// # Errors
     ///

@@ -2,52 +2,15 @@
 //! looks at readiness is told.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{ConnectError, JetStreamPublisher, PublishError, Stored, build_client};
+use common::{ConnectError, build_client};
 use integration_tests::notes::{NOTES, Notes, READERS, Written};
 use integration_tests::{
-    Act, Cable, Gate, Reader, Replica, Scripted, TestNats, long_enough_for, until,
+    Act, Cable, Gate, Reader, Replica, Scripted, TestNats, Writing, long_enough_for, until,
 };
-use tokio::task::JoinHandle;
 
 const LEASE: Duration = Duration::from_secs(1);
-
-/// Publishes one event after the other, on ten pages in turn.
-struct Load {
-    so_far: Arc<AtomicUsize>,
-    publishing: JoinHandle<Vec<Result<Stored, PublishError>>>,
-}
-
-impl Load {
-    fn of(publisher: JetStreamPublisher, events: Vec<Written>) -> Self {
-        let so_far = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&so_far);
-        let publishing = tokio::spawn(async move {
-            let mut results = Vec::new();
-            for chunk in events.chunks(10) {
-                results.extend(publisher.publish_all(chunk).await);
-                counted.fetch_add(chunk.len(), Ordering::Relaxed);
-            }
-            results
-        });
-        Self { so_far, publishing }
-    }
-
-    async fn until(&self, events: usize) {
-        until("there is some load", async || {
-            let published = self.so_far.load(Ordering::Relaxed);
-            if published >= events {
-                Ok(())
-            } else {
-                Err(published)
-            }
-        })
-        .await;
-    }
-}
 
 // Guard: `store` sends again what has no answer, and the runner binds anew.
 #[tokio::test]
@@ -64,16 +27,14 @@ async fn server_that_is_killed_under_load_loses_nothing() {
         .map(|n| Written::on(&format!("p{}", n % 10), n))
         .collect();
 
-    let load = Load::of(nats.publisher(), events.clone());
+    let writing = Writing::begin(nats.publisher(), events.clone());
     for kill in 1..=3 {
-        load.until(kill * 300).await;
+        writing.until(kill * 300).await;
         nats.server().kill().await;
         nats.server().restart().await;
     }
 
-    for result in load.publishing.await.unwrap() {
-        result.unwrap();
-    }
+    writing.done().await;
     nats.until_caught_up(NOTES, READERS).await;
     let stored = nats.stored("NOTES", ">").await;
     assert_eq!(stored.len(), events.len(), "each is stored once");
@@ -312,14 +273,12 @@ async fn server_that_sends_its_clients_away_loses_nothing() {
         .map(|n| Written::on(&format!("p{}", n % 10), n))
         .collect();
 
-    let load = Load::of(nats.publisher(), events.clone());
-    load.until(100).await;
+    let writing = Writing::begin(nats.publisher(), events.clone());
+    writing.until(100).await;
     nats.server().retire().await;
     nats.server().restart().await;
 
-    for result in load.publishing.await.unwrap() {
-        result.unwrap();
-    }
+    writing.done().await;
     nats.until_caught_up(NOTES, READERS).await;
     let stored = nats.stored("NOTES", ">").await;
     assert_eq!(stored.len(), events.len(), "each is stored once");

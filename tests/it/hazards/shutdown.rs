@@ -1,13 +1,11 @@
 //! A replica that is told to stop: it finishes what it has begun, hands over the rest, and ends in time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{ORDERS_SERVICE, PAYMENTS_SERVICE, TICKETS_SERVICE};
 use integration_tests::notes::{NOTES, Notes, READERS, Written};
 use integration_tests::services::System;
-use integration_tests::{Act, Reader, Replica, Scripted, TestNats, attempts, until};
+use integration_tests::{Act, Reader, Replica, Scripted, TestNats, Writing, attempts, until};
 use tokio::net::TcpStream;
 
 use crate::sdk::groups::{behind_a_gate, lines, sorted};
@@ -93,36 +91,16 @@ async fn rolling_restart_under_load_handles_every_event_once() {
     let listener = Scripted::<Written, Reader>::acks();
     let mut replica = Replica::of(&nats, &listener).await;
     let events = lines(50, 40);
-    let so_far = Arc::new(AtomicUsize::new(0));
-    let publishing = tokio::spawn({
-        let (publisher, events) = (nats.publisher(), events.clone());
-        let counted = Arc::clone(&so_far);
-        async move {
-            for chunk in events.chunks(50) {
-                for result in publisher.publish_all(chunk).await {
-                    result.unwrap();
-                    counted.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-    });
+    let writing = Writing::begin(nats.publisher(), events.clone());
 
     for round in 1..=5 {
         let next = Replica::of(&nats, &listener).await;
-        until("there is some load", async || {
-            let load = so_far.load(Ordering::Relaxed);
-            if load >= round * 200 {
-                Ok(())
-            } else {
-                Err(load)
-            }
-        })
-        .await;
+        writing.until(round * 200).await;
         replica.stop().await;
         replica = next;
     }
 
-    publishing.await.unwrap();
+    writing.done().await;
     nats.until_caught_up(NOTES, READERS).await;
     replica.stop().await;
     assert_eq!(sorted(listener.events()), sorted(events));

@@ -1,12 +1,16 @@
 //! Least privilege: each service as a user that may do what `sgt permissions` prints, and no more.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use common::{ORDERS, ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, StreamName, TICKETS_SERVICE};
+use common::{
+    ClientConfig, ORDERS, ORDERS_SERVICE, PAYMENTS_SERVICE, QueueGroup, StreamName, Subjects,
+    TICKETS_SERVICE, Topology, build_client,
+};
 use futures::StreamExt as _;
-use integration_tests::Wire;
 use integration_tests::services::{Story, System, until};
+use integration_tests::{Server, Wire};
 
 use crate::program::sgt;
 
@@ -279,6 +283,50 @@ async fn server_answers_where_the_one_who_asks_may_not_publish() {
         }
     })
     .await;
+}
+
+/// What SECURITY.md recommends: one who asks from an account of its own is answered there, whatever it says.
+#[tokio::test]
+async fn service_with_an_account_of_its_own_has_nothing_deleted_by_the_server() {
+    let server = Server::start(
+        r#"
+        accounts {
+            BUS: {
+                jetstream: enabled, users: [{ user: sgt, password: none }]
+                exports: [{
+                    service: "$JS.API.CONSUMER.MSG.NEXT.ORDERS.tickets-service"
+                    response_type: stream, accounts: [TICKETS]
+                }]
+            }
+            TICKETS: {
+                users: [{ user: tickets, password: none }]
+                imports: [{ service: {
+                    account: BUS, subject: "$JS.API.CONSUMER.MSG.NEXT.ORDERS.tickets-service"
+                } }]
+            }
+        }
+        "#,
+    )
+    .await;
+    let operator = ClientConfig::new(SGT).url(server.url()).user(SGT, "none");
+    let operator = build_client(&operator).await.unwrap();
+    let topology = Topology::of::<Subjects>();
+    topology
+        .provision(&operator, NonZeroUsize::MIN)
+        .await
+        .unwrap();
+    let mut tickets = Wire::of(&server, "tickets", "none").await;
+
+    let delete = "$JS.API.STREAM.DELETE.PAYMENTS";
+    assert_eq!(tickets.refusal(&format!("SUB {delete} 2")).await, None);
+    let asks = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.tickets-service";
+    tickets
+        .says(&format!("PUB {asks} {delete} 16\r\n{{\"no_wait\":true}}"))
+        .await;
+
+    assert_eq!(tickets.hears().await, delete);
+    let jetstream = jetstream::new(operator.nats());
+    assert!(jetstream.get_stream("PAYMENTS").await.is_ok());
 }
 
 async fn consumer(
