@@ -118,7 +118,8 @@ impl ClientConfig {
         Ok(config)
     }
 
-    /// The servers, one or several, separated by commas. Credentials do not belong in it.
+    /// The servers, one or several, separated by commas. User and password, or a token, of `nats://user:password@host`
+    /// count for all of them unless there is another proof, and go no further: the client would log addresses whole.
     #[must_use]
     pub fn url(mut self, url: &str) -> Self {
         url.clone_into(&mut self.url);
@@ -175,15 +176,26 @@ impl ClientConfig {
         self
     }
 
+    /// The servers, without credentials.
     pub(super) fn addresses(&self) -> Result<Vec<ServerAddr>, ConfigError> {
-        self.url
-            .split(',')
-            .map(|url| {
-                url.trim().parse().map_err(|_| ConfigError::Url {
-                    url: without_secret(url.trim()),
-                })
+        let addresses = self.parsed()?.into_iter();
+        Ok(addresses.map(Credentials::taken_out).collect())
+    }
+
+    fn parsed(&self) -> Result<Vec<ServerAddr>, ConfigError> {
+        let parsed = self.url.split(',').map(|url| {
+            url.trim().parse().map_err(|_| ConfigError::Url {
+                url: without_secret(url.trim()),
             })
-            .collect()
+        });
+        parsed.collect()
+    }
+
+    fn proof(&self) -> Result<Option<Credentials>, ConfigError> {
+        if self.credentials.is_some() {
+            return Ok(self.credentials.clone());
+        }
+        Ok(self.parsed()?.iter().find_map(Credentials::in_address))
     }
 
     /// The servers as they may be shown.
@@ -197,12 +209,11 @@ impl ClientConfig {
     }
 
     pub(super) fn options(&self) -> Result<ConnectOptions, ConfigError> {
-        let mut options = match &self.credentials {
+        let mut options = match self.proof()? {
             None => ConnectOptions::new(),
             Some(credentials) => {
                 // Read once now, so that a wrong path is said at the start.
                 credentials.check()?;
-                let credentials = credentials.clone();
                 ConnectOptions::with_auth_callback(move |nonce| {
                     std::future::ready(credentials.prove(&nonce))
                 })

@@ -1,8 +1,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use async_nats::{Auth, AuthError};
+use async_nats::{Auth, AuthError, ServerAddr};
 use nkeys::KeyPair;
+use percent_encoding::percent_decode_str;
 
 use super::config::ConfigError;
 
@@ -16,6 +17,29 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
+    /// Those of `nats://user:password@host` or `nats://token@host`.
+    pub(super) fn in_address(address: &ServerAddr) -> Option<Self> {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let user = decoded(address.username()?);
+        Some(match address.password() {
+            Some(password) => Self::Password {
+                user,
+                password: decoded(password),
+            },
+            None => Self::Token(user),
+        })
+    }
+
+    /// The address without any.
+    pub(super) fn taken_out(address: ServerAddr) -> ServerAddr {
+        let mut bare = address.clone().into_inner();
+        // An address that cannot have credentials has none, and is as it was.
+        if bare.set_username("").is_err() || bare.set_password(None).is_err() {
+            return address;
+        }
+        ServerAddr::from_url(bare).unwrap_or(address)
+    }
+
     /// Whether they can be read now.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match self {
@@ -84,6 +108,33 @@ mod tests {
         assert_eq!(section(file, "NATS USER JWT"), Some("eyJ0"));
         assert_eq!(section(file, "USER NKEY SEED"), Some("SUAB"));
         assert_eq!(section(file, "OTHER"), None);
+    }
+
+    #[test]
+    fn credentials_in_an_address_are_taken_out_of_it() {
+        let told = |address: &str| {
+            let address: ServerAddr = address.parse().unwrap();
+            let proof = Credentials::in_address(&address).map(|credentials| {
+                let proof = credentials.prove(b"1").unwrap();
+                (proof.username, proof.password, proof.token)
+            });
+            (
+                proof,
+                Credentials::taken_out(address).into_inner().to_string(),
+            )
+        };
+        let some = |text: &str| Some(text.to_owned());
+
+        let (proof, left) = told("nats://u:p%40ss@one:4222");
+        assert_eq!(proof, Some((some("u"), some("p@ss"), None)));
+        assert_eq!(left, "nats://one:4222");
+        let (proof, left) = told("tls://secret@two");
+        assert_eq!(proof, Some((None, None, some("secret"))));
+        assert_eq!(left, "tls://two");
+        assert_eq!(
+            told("nats://three:4222"),
+            (None, "nats://three:4222".to_owned())
+        );
     }
 
     #[test]
