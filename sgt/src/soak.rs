@@ -264,10 +264,15 @@ impl Run<'_> {
         let end = sleep(schedule.length); // the schedule
         let trade = sale.trade(&plan, AT_ONCE, PACE, end, &phase);
         let chaos = Chaos::new(schedule, self.api, self.screen);
-        let ((), faults) = tokio::join!(trade, chaos.run(site));
+        let trade = async {
+            trade.await;
+            anyhow::Ok(())
+        };
+        // Nobody trades on where something cannot be put right.
+        let ((), faults) = tokio::try_join!(trade, chaos.run(site))?;
         let account = sale.into_account();
         end_trade(phase, &account);
-        Ok((account, faults?))
+        Ok((account, faults))
     }
 
     /// Waits until everybody is up and nothing is under way, and reads what there is.

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::try_join_all;
 use serde::{Serialize, Serializer};
 use tokio::time::{Instant, sleep, sleep_until};
 use xtask::NatsProcess;
@@ -47,10 +47,8 @@ impl<'c> Chaos<'c> {
     ///
     /// If something cannot be put right.
     pub(super) async fn run(self, site: &mut Site) -> anyhow::Result<Faults> {
-        let replicas = join_all(site.replicas.iter_mut().map(|one| self.befall(one)));
-        let (server, replicas) = tokio::join!(self.befall_server(&mut site.server), replicas);
-        server?;
-        replicas.into_iter().collect::<anyhow::Result<()>>()?;
+        let replicas = try_join_all(site.replicas.iter_mut().map(|one| self.befall(one)));
+        tokio::try_join!(self.befall_server(&mut site.server), replicas)?;
         Ok(self.done.into_inner())
     }
 
@@ -70,6 +68,7 @@ impl<'c> Chaos<'c> {
     async fn befall_server(&self, server: &mut Server) -> anyhow::Result<()> {
         for fault in self.schedule.of(Target::Server) {
             sleep_until(self.begun + fault.at).await; // the schedule
+            server.must_run().await?;
             self.note(fault);
             match fault.kind {
                 Kind::Kill => server.tell(NatsProcess::kill).await??,
@@ -91,7 +90,8 @@ impl<'c> Chaos<'c> {
                 Kind::Cut | Kind::Stall | Kind::Unheard => server.cable.mend(),
             }
         }
-        Ok(())
+        sleep_until(self.begun + self.schedule.length).await; // the schedule
+        server.must_run().await
     }
 
     async fn befall(&self, replica: &mut Replica) -> anyhow::Result<()> {

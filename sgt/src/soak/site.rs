@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use common::{ClientConfig, Subjects, Topology, build_client};
 use futures::future::join_all;
 use tokio::task::spawn_blocking;
@@ -177,6 +177,18 @@ impl Server {
         .await?;
         self.process = Some(process);
         Ok(told)
+    }
+
+    /// Looks whether it has ended by itself: what follows would be taken for a fault of ours.
+    ///
+    /// # Errors
+    ///
+    /// It has.
+    pub(super) async fn must_run(&mut self) -> anyhow::Result<()> {
+        match self.tell(NatsProcess::try_wait).await?? {
+            None => Ok(()),
+            Some(ended) => bail!("nats-server ended by itself: {ended}"),
+        }
     }
 
     /// Starts it again, on its port and its store.
