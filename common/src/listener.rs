@@ -184,6 +184,8 @@ pub(crate) enum Handled {
     Duplicate,
     /// A later version of the aggregate was applied before.
     AlreadyApplied,
+    /// Its version was applied from another event, or a later state was taken as the base: this one never was.
+    PassedOver,
     /// It came before its predecessor, and is stored until that has been applied.
     Held,
 }

@@ -117,19 +117,22 @@ impl Runner {
         self
     }
 
-    /// How often, and when, a failed event is tried again.
+    /// How often, and when, a failed event is tried again. The default is [`RetryPolicy::default`].
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// How many events of one group and stream are handled at once. As many again are fetched ahead.
+    /// How many events of one group and stream are handled at once. As many again are fetched ahead. The default is 32.
+    ///
+    /// Events of one key are handled one after the other: where nearly all that waits is of one key, fewer run.
     pub fn concurrency(mut self, concurrency: NonZeroUsize) -> Self {
         self.concurrency = concurrency;
         self
     }
 
-    /// How long handlers may finish at shutdown. The events of those that do not come again.
+    /// How long handlers may finish at shutdown. The default is 30 s. Those that still run then are stopped, and their
+    /// events are delivered again.
     pub fn drain_within(mut self, deadline: Duration) -> Self {
         self.drain = deadline;
         self

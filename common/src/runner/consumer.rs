@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,13 +42,15 @@ pub(super) struct Consumer {
 }
 
 /// What this replica holds of the consumer's messages.
-struct Held {
+struct InHand {
     lanes: Lanes<String, Received>,
     leases: HashMap<Place, Subject>,
     jobs: JoinSet<Job>,
     /// Messages that were acknowledged, oldest first: a redelivery of one was on its way already.
     acked: VecDeque<Place>,
     acked_set: HashSet<Place>,
+    /// When the consumer was created to which they were acknowledged.
+    acked_to: String,
     last_acked: Option<Subject>,
 }
 
@@ -57,6 +60,22 @@ struct Job {
     place: Place,
     reply: Subject,
     outcome: Outcome,
+}
+
+/// What was found of the consumer.
+struct Bound {
+    pull: Pull,
+    /// When the consumer was created: what tells it from an earlier one of its name.
+    created: String,
+}
+
+/// What became of the sessions so far.
+#[derive(Default)]
+struct Losses {
+    /// How many ended, one soon after the other.
+    count: u32,
+    /// Whether the last one ended before the server had answered a request: the consumer is there, and serves nobody.
+    unserved: bool,
 }
 
 /// How a session with the consumer ended.
@@ -71,6 +90,12 @@ pub(super) fn part(group: QueueGroup, stream: StreamName) -> String {
     format!("consumer {group} on {stream}")
 }
 
+/// That much later than now; what no clock reaches is as good as a year.
+fn after(time: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+    Instant::now() + time.min(YEAR)
+}
+
 impl Consumer {
     fn part(&self) -> String {
         part(self.worker.group, self.worker.stream)
@@ -78,19 +103,21 @@ impl Consumer {
 
     /// Runs until `stop`, then drains.
     pub(super) async fn run(self) {
-        let mut held = Held {
+        let mut in_hand = InHand {
             lanes: Lanes::new(self.concurrency),
             leases: HashMap::new(),
             jobs: JoinSet::new(),
             acked: VecDeque::new(),
             acked_set: HashSet::new(),
+            acked_to: String::new(),
             last_acked: None,
         };
-        let mut lost = 0_u32;
+        let mut losses = Losses::default();
         let mut on_the_way = Vec::new();
-        while let Some(pull) = self.bind_while_working(&mut lost, &mut held).await {
+        while let Some(bound) = self.bind_while_working(&mut losses, &mut in_hand).await {
             let began = Instant::now();
-            match self.session(pull, &mut held).await {
+            in_hand.is_bound_to(bound.created);
+            match self.session(bound.pull, &mut in_hand, &mut losses).await {
                 End::Stopped(messages) => {
                     on_the_way = messages;
                     break;
@@ -98,13 +125,16 @@ impl Consumer {
                 End::Lost(reason) => {
                     tracing::info!(part = self.part(), reason, "binding anew");
                     if began.elapsed() > LOSSES_WITHIN {
-                        lost = 0;
+                        losses.count = 0;
                     }
                 }
             }
         }
-        let end = Instant::now() + self.drain + LAST_WORDS;
-        if timeout_at(end, self.drain(held, on_the_way)).await.is_err() {
+        let end = after(self.drain.saturating_add(LAST_WORDS));
+        if timeout_at(end, self.drain(in_hand, on_the_way))
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 part = self.part(),
                 "NATS is out of reach at the end; what was not settled comes again"
@@ -113,28 +143,28 @@ impl Consumer {
     }
 
     /// Finds the consumer, which may take long; what is here keeps its lease meanwhile, and goes on.
-    async fn bind_while_working(&self, lost: &mut u32, held: &mut Held) -> Option<Pull> {
+    async fn bind_while_working(&self, losses: &mut Losses, in_hand: &mut InHand) -> Option<Bound> {
         let mut renew = self.renewals();
-        let bind = self.bind(lost);
+        let bind = self.bind(losses);
         tokio::pin!(bind);
         loop {
             tokio::select! {
                 bound = &mut bind => return bound,
-                _ = renew.tick() => held.renew(&self.worker).await,
-                Some(job) = held.jobs.join_next() => held.finished(job),
+                _ = renew.tick() => in_hand.renew(&self.worker).await,
+                Some(job) = in_hand.jobs.join_next() => in_hand.finished(job),
             }
         }
     }
 
     /// Finds the consumer, again and again, and makes sure that nothing it has delivered kills the
     /// connection. `None`: it was time to stop.
-    async fn bind(&self, lost: &mut u32) -> Option<Pull> {
+    async fn bind(&self, losses: &mut Losses) -> Option<Bound> {
         loop {
-            let delay = match *lost {
+            let delay = match losses.count {
                 0 => Duration::ZERO,
-                lost => Duration::from_millis(50) * 2_u32.pow(lost.min(6)),
+                count => Duration::from_millis(50) * 2_u32.pow(count.min(6)),
             };
-            *lost += 1;
+            losses.count = losses.count.saturating_add(1);
             let bound = async {
                 tokio::time::sleep(delay + jitter(delay)).await; // back-off between attempts
                 self.try_bind().await
@@ -145,7 +175,9 @@ impl Consumer {
             };
             match bound {
                 Ok(bound) => {
-                    self.worker.client.health().clear(&self.part());
+                    if !losses.unserved {
+                        self.worker.client.health().clear(&self.part());
+                    }
                     return Some(bound);
                 }
                 Err(reason) => {
@@ -156,7 +188,7 @@ impl Consumer {
         }
     }
 
-    async fn try_bind(&self) -> Result<Pull, String> {
+    async fn try_bind(&self) -> Result<Bound, String> {
         let Worker {
             client,
             group,
@@ -194,22 +226,27 @@ impl Consumer {
             .await
             .map_err(|err| Chain(&err).to_string())?;
         self.worker.go_by(info.lease());
-        Ok(pull)
+        Ok(Bound {
+            pull,
+            created: info.created,
+        })
     }
 
     /// Fetches and hands out until something is lost or it is time to stop.
-    async fn session(&self, mut pull: Pull, held: &mut Held) -> End {
+    async fn session(&self, mut pull: Pull, in_hand: &mut InHand, losses: &mut Losses) -> End {
         let worker = &self.worker;
         let mut connected = worker.client.signals().connected();
         connected.mark_unchanged();
         let mut unavailable = worker.outages.watch();
         let mut lease = worker.lease.subscribe();
         let mut renew = self.renewals();
-        let capacity = self.concurrency * 2;
+        let capacity = self.concurrency.saturating_mul(2);
+        let mut served = false;
+        let mut anew = false;
         let reason = loop {
             if *unavailable.borrow_and_update() == 0 {
-                held.start(worker);
-                let room = capacity.saturating_sub(held.leases.len());
+                in_hand.start(worker);
+                let room = capacity.saturating_sub(in_hand.leases.len());
                 match timeout(SAY_WITHIN, pull.top_up(room, capacity / 4)).await {
                     Ok(Ok(())) => (),
                     Ok(Err(err)) => break Chain(&err).to_string(),
@@ -220,16 +257,23 @@ impl Consumer {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return End::Stopped(pull.close().await),
-                _ = renew.tick() => held.renew(worker).await,
+                _ = renew.tick() => in_hand.renew(worker).await,
                 Ok(()) = lease.changed() => renew = self.renewals(),
-                Some(job) = held.jobs.join_next() => held.finished(job),
+                Some(job) = in_hand.jobs.join_next() => in_hand.finished(job),
                 pulled = pull.next() => match pulled {
-                    Pulled::Message(message) => held.accept(message, worker).await,
-                    Pulled::Nothing => (),
                     Pulled::Lost(reason) => break reason,
+                    heard => {
+                        if !mem::replace(&mut served, true) {
+                            self.is_served(losses);
+                        }
+                        if let Pulled::Message(message) = heard {
+                            in_hand.accept(message, worker).await;
+                        }
+                    }
                 },
                 changed = connected.changed() => {
                     if changed.is_ok() {
+                        anew = true;
                         break "connection was made anew".to_owned();
                     }
                 }
@@ -242,9 +286,22 @@ impl Consumer {
         };
         // What was delivered is ours, and would otherwise wait for the end of its lease.
         for message in pull.close().await {
-            held.accept(message, worker).await;
+            in_hand.accept(message, worker).await;
+        }
+        if !served && !anew {
+            losses.unserved = true;
+            let reason = format!("it is there, and serves nothing: {reason}");
+            let health = worker.client.health();
+            health.report(&self.part(), Severity::NotReady, reason);
         }
         End::Lost(reason)
+    }
+
+    /// Notes that the server has answered a request for messages.
+    fn is_served(&self, losses: &mut Losses) {
+        if mem::take(&mut losses.unserved) {
+            self.worker.client.health().clear(&self.part());
+        }
     }
 
     /// When the leases are renewed: at once, and three times in each.
@@ -257,35 +314,35 @@ impl Consumer {
     }
 
     /// Hands back what has not started, lets finish what has, and makes sure of the acknowledgements.
-    async fn drain(&self, mut held: Held, on_the_way: Vec<Message>) {
+    async fn drain(&self, mut in_hand: InHand, on_the_way: Vec<Message>) {
         let worker = &self.worker;
-        let deadline = Instant::now() + self.drain;
+        let deadline = after(self.drain);
         for message in on_the_way {
-            if let Some(received) = held.sort_out(message, worker).await {
+            if let Some(received) = in_hand.sort_out(message, worker).await {
                 worker.hand_over(&received).await;
             }
         }
-        for received in held.lanes.take_unstarted() {
-            held.leases.remove(&received.position.place());
+        for received in in_hand.lanes.take_unstarted() {
+            in_hand.leases.remove(&received.position.place());
             worker.hand_over(&received).await;
         }
         let mut renew = self.renewals();
-        while !held.jobs.is_empty() {
+        while !in_hand.jobs.is_empty() {
             tokio::select! {
-                Some(job) = held.jobs.join_next() => held.finished(job),
-                _ = renew.tick() => held.renew(worker).await,
+                Some(job) = in_hand.jobs.join_next() => in_hand.finished(job),
+                _ = renew.tick() => in_hand.renew(worker).await,
                 () = sleep_until(deadline) => {
                     tracing::warn!(
                         part = self.part(),
-                        unfinished = held.jobs.len(),
+                        unfinished = in_hand.jobs.len(),
                         "handlers are stopped; their events come again"
                     );
-                    held.jobs.shutdown().await;
+                    in_hand.jobs.shutdown().await;
                 }
             }
         }
         // The server takes acknowledgements in the order they were said: when it has confirmed the last, it has all.
-        if let Some(last) = held.last_acked {
+        if let Some(last) = in_hand.last_acked {
             let confirmed = timeout(LAST_WORDS, worker.confirm(&last, "+ACK".to_owned())).await;
             if confirmed.is_err() {
                 tracing::warn!(
@@ -297,7 +354,17 @@ impl Consumer {
     }
 }
 
-impl Held {
+impl InHand {
+    /// Forgets what was acknowledged to a consumer that is gone. One that is created anew replays, and then a redelivery
+    /// may be of an event that has not succeeded this time.
+    fn is_bound_to(&mut self, created: String) {
+        if self.acked_to != created {
+            self.acked_to = created;
+            self.acked.clear();
+            self.acked_set.clear();
+        }
+    }
+
     async fn renew(&self, worker: &Worker) {
         for reply in self.leases.values() {
             // One that does not get through stands for all: the connection is gone for the moment.
@@ -328,7 +395,7 @@ impl Held {
             *reply = received.reply;
             return None;
         }
-        // A first delivery is none that our acknowledgement crossed: the consumer was made anew, for a replay.
+        // Our acknowledgement crossed the redelivery. It cannot have crossed a first one: that is a replay.
         if received.deliveries > 1 && self.acked_set.contains(&place) {
             worker.ack(&received.reply).await;
             return None;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::worker::{Judgement, USED_UP, Worker, counted, spaced};
+use super::worker::{Judgement, USED_UP, Worker, counted, not_applied, spaced};
 use crate::dead_letter::{self, DeadLetter};
 use crate::dead_letters::Kind;
 use crate::error::Chain;
@@ -94,7 +94,10 @@ impl Worker {
                 return self.leave(ledger, held, UNDECIDED).await;
             }
             Judgement::Handled(Handled::Done { .. }) => return Progress::Applied,
-            Judgement::Handled(Handled::Duplicate | Handled::AlreadyApplied) => {
+            Judgement::Handled(
+                why @ (Handled::Duplicate | Handled::AlreadyApplied | Handled::PassedOver),
+            ) => {
+                not_applied(why, &incoming.metadata);
                 self.ledger_does(|| ledger.drop_held(held)).await;
                 return Progress::Applied;
             }

@@ -220,8 +220,8 @@ impl Worker {
             #[cfg(feature = "sql")]
             Handled::Done { successor: true } => Box::pin(self.release(metadata.key())).await,
             Handled::Done { .. } => tracing::trace!(key = %metadata.key(), "handled"),
-            Handled::Duplicate | Handled::AlreadyApplied | Handled::Held => {
-                tracing::debug!(id = metadata.id(), ?handled, "not applied");
+            Handled::Duplicate | Handled::AlreadyApplied | Handled::PassedOver | Handled::Held => {
+                not_applied(handled, metadata);
             }
         }
     }
@@ -502,6 +502,21 @@ pub(super) async fn counted<T, E: std::error::Error + 'static>(
     counting: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
     counting.await.map_err(|err| Chain(&err).to_string())
+}
+
+/// Says why an event that is settled was not applied now.
+pub(super) fn not_applied(handled: Handled, metadata: &Metadata) {
+    if handled == Handled::PassedOver {
+        tracing::warn!(
+            id = metadata.id(),
+            source = metadata.source(),
+            channel = metadata.channel(),
+            key = %metadata.key(),
+            "event is passed over: its version was applied from another event, or a later state was taken as the base"
+        );
+    } else {
+        tracing::debug!(id = metadata.id(), ?handled, "not applied");
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 use super::{Order, nanos};
 use crate::cloud_events as ce;
 use crate::failure::Failure;
+use crate::headers::Headers;
 use crate::message::Incoming;
 use crate::name::{Key, QueueGroup};
 use crate::version::Version;
@@ -165,17 +166,34 @@ impl Candidate<'_> {
         Ok(entered.rows_affected() == 1)
     }
 
-    /// Stores the event until its predecessors have been applied.
+    /// Whether the event is noted as applied.
+    pub(super) async fn is_in_inbox(
+        &self,
+        connection: &mut AnyConnection,
+    ) -> Result<bool, sqlx::Error> {
+        let metadata = &self.incoming.metadata;
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT applied_at FROM event_inbox WHERE queue_group = $1 AND source = $2 AND event_id = $3",
+        )
+        .bind(self.group.as_str())
+        .bind(&*ce::encode(metadata.source()))
+        .bind(&*ce::encode(metadata.id()))
+        .fetch_optional(connection)
+        .await?;
+        Ok(found.is_some())
+    }
+
+    /// Stores the event until its predecessors have been applied. `false`: another is stored under its version.
     pub(super) async fn hold(
         &self,
         connection: &mut AnyConnection,
         version: Version,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let metadata = &self.incoming.metadata;
         // RFC 8259, section 8.1: JSON between systems is UTF-8.
         let payload = str::from_utf8(&self.incoming.payload).map_err(Failure::reject)?;
         let headers = serde_json::to_string(metadata.headers())?;
-        sqlx::query(
+        let stored = sqlx::query(
             "INSERT INTO event_held (queue_group, stream, key, version, channel, headers, payload, \
              sequence, stored_at, held_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT DO NOTHING",
@@ -190,9 +208,35 @@ impl Candidate<'_> {
         .bind(metadata.sequence().cast_signed())
         .bind(nanos(metadata.stored_at()))
         .bind(nanos(Timestamp::now()))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-        Ok(())
+        if stored.rows_affected() == 1 {
+            return Ok(true);
+        }
+        let held = self.headers_held(connection, version).await?;
+        Ok(held.is_none_or(|held| {
+            held.get(ce::ID.as_ref()) == metadata.headers().get(ce::ID.as_ref())
+        }))
+    }
+
+    /// The headers of what is held under this version.
+    async fn headers_held(
+        &self,
+        connection: &mut AnyConnection,
+        version: Version,
+    ) -> Result<Option<Headers>, Failure> {
+        let headers: Option<String> = sqlx::query_scalar(
+            "SELECT headers FROM event_held
+             WHERE queue_group = $1 AND stream = $2 AND key = $3 AND version = $4",
+        )
+        .bind(self.group.as_str())
+        .bind(self.stream)
+        .bind(self.key())
+        .bind(version.to_sql())
+        .fetch_optional(connection)
+        .await?;
+        let headers = headers.as_deref().map(serde_json::from_str);
+        Ok(headers.transpose()?)
     }
 
     /// Makes the successor due, if it is held.

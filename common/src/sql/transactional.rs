@@ -107,7 +107,7 @@ impl<L: TransactionalListener> InTransaction<L> {
         let handled = self.handle_in(&mut tx, event, candidate).await;
         match &handled {
             Ok(Handled::Done { .. } | Handled::Duplicate | Handled::Held) => tx.commit().await?,
-            Ok(Handled::AlreadyApplied) => tx.rollback().await?,
+            Ok(Handled::AlreadyApplied | Handled::PassedOver) => tx.rollback().await?,
             #[cfg(feature = "postgres")]
             Err(failure) if has_stale_statement(failure.source()) => tx.end_connection().await,
             // What went wrong first is what matters. A connection that cannot roll back is closed.
@@ -144,10 +144,14 @@ impl<L: TransactionalListener> InTransaction<L> {
                         candidate.make_successor_due(connection, version).await?;
                     }
                 }
-                Turn::Passed => return Ok(Handled::AlreadyApplied),
+                Turn::Passed => return passed(tx, &candidate, L::ORDER).await,
                 Turn::Early => {
-                    candidate.hold(tx.own_connection(), version).await?;
-                    return Ok(Handled::Held);
+                    let stored = candidate.hold(tx.own_connection(), version).await?;
+                    return Ok(if stored {
+                        Handled::Held
+                    } else {
+                        Handled::PassedOver
+                    });
                 }
             }
         }
@@ -161,6 +165,19 @@ impl<L: TransactionalListener> InTransaction<L> {
         self.listener.apply(event, tx).await?;
         Ok(Handled::Done { successor })
     }
+}
+
+/// What it means that the guard stands at this version or beyond. Who applies every version is owed an answer whether it
+/// was this event that was applied: a publisher that uses a version twice would otherwise lose the second unheard.
+async fn passed(
+    tx: &mut Tx<'_>,
+    candidate: &Candidate<'_>,
+    order: Order,
+) -> Result<Handled, Failure> {
+    if order == Order::EveryVersion && !candidate.is_in_inbox(tx.own_connection()).await? {
+        return Ok(Handled::PassedOver);
+    }
+    Ok(Handled::AlreadyApplied)
 }
 
 #[cfg(test)]

@@ -39,6 +39,9 @@ pub enum Outcome {
     Duplicate,
     /// A later version of the aggregate was applied before. It will not come again.
     AlreadyApplied,
+    /// Of a listener to every version: its version was applied from another event, or a later state was taken as the
+    /// base. It was never applied, will not come again, and is logged as a warning.
+    PassedOver,
     /// It came before its predecessor, and is stored until that has been applied.
     Held,
     /// The listener wants it again after `delay`. A failed attempt.
@@ -86,6 +89,7 @@ impl From<Verdict> for Outcome {
             Verdict::Decided(Decision::Ack(Handled::Done { .. })) => Self::Acked,
             Verdict::Decided(Decision::Ack(Handled::Duplicate)) => Self::Duplicate,
             Verdict::Decided(Decision::Ack(Handled::AlreadyApplied)) => Self::AlreadyApplied,
+            Verdict::Decided(Decision::Ack(Handled::PassedOver)) => Self::PassedOver,
             Verdict::Decided(Decision::Ack(Handled::Held)) => Self::Held,
             Verdict::Decided(Decision::RetryAfter(delay)) => Self::RetriedAfter { delay },
             Verdict::Decided(Decision::Reject(reason)) => Self::Rejected {

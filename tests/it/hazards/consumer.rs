@@ -1,5 +1,7 @@
 //! A consumer or a stream that somebody deletes, changes, empties or restores under those who use it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use integration_tests::notes::{
@@ -71,6 +73,55 @@ async fn consumer_that_is_deleted_is_created_again_by_those_who_may_and_nothing_
     for line in 1..=3 {
         assert!(events.contains(&Written::on("p", line)), "{events:?}");
     }
+    replica.stop().await;
+}
+
+// Guard: `InHand::is_bound_to` forgets what was acknowledged to the consumer that is gone.
+#[tokio::test]
+async fn replayed_event_that_fails_at_first_is_not_taken_for_the_one_acknowledged_before() {
+    let nats = TestNats::start().await;
+    let replayed = Arc::new(AtomicBool::new(false));
+    let fails = Arc::clone(&replayed);
+    let listener = Scripted::<Written, Reader>::new(move |_, _| {
+        if fails.swap(false, Ordering::Relaxed) {
+            Act::RetryAfter(Duration::ZERO)
+        } else {
+            Act::Ack
+        }
+    });
+    let replica = Replica::of(&nats, &listener).await;
+    nats.publish(&Written::on("p", 1)).await;
+    nats.until_caught_up(NOTES, READERS).await;
+
+    replayed.store(true, Ordering::Relaxed);
+    nats.delete_consumer(NOTES, READERS).await;
+
+    listener.until_called(3).await;
+    nats.until_caught_up(NOTES, READERS).await;
+    assert_eq!(
+        listener.events(),
+        [1, 1, 1].map(|line| Written::on("p", line))
+    );
+    replica.stop().await;
+}
+
+// Guard: `unserved` in `Consumer::session`: a consumer that is there is not yet one that delivers.
+#[tokio::test]
+async fn consumer_that_refuses_every_request_is_not_ready_until_it_serves() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    nats.set_consumer(NOTES, READERS, "max_batch", json!(1))
+        .await;
+    let listener = Scripted::<Written, Reader>::acks();
+    let replica = bind_only(&nats, &listener).await;
+
+    replica.until_not_ready("Exceeded MaxRequestBatch").await;
+    nats.publish(&Written::on("p", 1)).await;
+    nats.set_consumer(NOTES, READERS, "max_batch", json!(0))
+        .await;
+
+    listener.until_called(1).await;
+    replica.until_ready().await;
     replica.stop().await;
 }
 

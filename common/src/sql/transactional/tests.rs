@@ -159,6 +159,28 @@ async fn event_that_was_applied_in_order_is_known_without_the_guard() {
 }
 
 #[tokio::test]
+async fn second_event_of_a_version_is_never_applied_and_told_from_a_duplicate() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let book = InTransaction::new(&database, Book);
+    let event = |number, sequence| incoming(&deposit("ann", number), sequence);
+    let (first, another) = (event(1, 1), event(1, 2));
+    let (early, other_early) = (event(3, 3), event(3, 4));
+
+    assert_eq!(hand(&book, &first).await.unwrap(), DONE);
+    assert_eq!(hand(&book, &first).await.unwrap(), Handled::AlreadyApplied);
+    assert_eq!(hand(&book, &another).await.unwrap(), Handled::PassedOver);
+    assert_eq!(hand(&book, &early).await.unwrap(), Handled::Held);
+    assert_eq!(hand(&book, &early).await.unwrap(), Handled::Held);
+    assert_eq!(
+        hand(&book, &other_early).await.unwrap(),
+        Handled::PassedOver
+    );
+
+    assert_eq!(entries(&database, "ann").await, [10]);
+}
+
+#[tokio::test]
 async fn id_that_comes_under_a_second_version_is_not_applied_and_leaves_no_gap() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
