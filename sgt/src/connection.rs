@@ -1,5 +1,6 @@
 use anyhow::Context as _;
-use common::{Client, ClientConfig, build_client};
+use common::dead_letters::DeadLetterError;
+use common::{Client, ClientConfig, TopologyError, build_client};
 
 /// Where the NATS server is. Who we are is in the environment.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,9 @@ impl Connection {
 ///
 /// Not asked before: a server without JetStream may know others that have it.
 pub(crate) fn explain(client: &Client, err: anyhow::Error) -> anyhow::Error {
-    if client.nats().server_info().jetstream {
+    let mut causes = err.chain();
+    let refused = causes.any(|cause| cause.is::<DeadLetterError>() || cause.is::<TopologyError>());
+    if !refused || client.nats().server_info().jetstream {
         return err;
     }
     err.context("the NATS server runs without JetStream (nats-server --jetstream)")

@@ -36,10 +36,11 @@ impl<'n> Known<'n> {
 
 impl fmt::Display for Known<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(nearest) = self.nearest() {
-            write!(f, "did you mean `{nearest}`? ")?;
+        let all = self.all.join(", ");
+        match self.nearest() {
+            Some(nearest) => write!(f, "did you mean `{nearest}`? There are {all}"),
+            None => write!(f, "there are {all}"),
         }
-        write!(f, "There are {}", self.all.join(", "))
     }
 }
 
@@ -73,7 +74,7 @@ mod tests {
             &format!("did you mean `tickets-service`? {all}"),
         );
         check("order", &format!("did you mean `orders-service`? {all}"));
-        check("xyz", all);
+        check("xyz", "there are orders-service, tickets-service");
     }
 
     #[test]

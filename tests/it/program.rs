@@ -50,7 +50,11 @@ pub(crate) fn start_sgt(environment: &[(&'static str, String)], args: &[&str]) -
 
 /// Runs it to its end.
 pub(crate) async fn sgt(environment: &[(&'static str, String)], args: &[&str]) -> Said {
-    let sgt = start_sgt(environment, args);
+    said(start_sgt(environment, args)).await
+}
+
+/// Waits for its end.
+pub(crate) async fn said(sgt: Child) -> Said {
     let output = sgt.wait_with_output().await.unwrap();
     Said {
         code: output.status.code(),

@@ -12,7 +12,7 @@ mod tool;
 use std::{
     env,
     path::Path,
-    process::{Command, ExitCode, ExitStatus},
+    process::{Command, ExitCode, ExitStatus, Stdio},
 };
 
 use anyhow::Context as _;
@@ -45,6 +45,8 @@ fn workspace() -> &'static Path {
 /// If this process is ended, by Ctrl-C or any signal, the command is told to end, and all that it has started.
 fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
     own_group(command);
+    // Whoever reads a terminal from a group that does not own it is stopped, and nobody sees why.
+    command.stdin(Stdio::null());
     let program = command.get_program().to_owned();
     let failed = || format!("{} cannot be run", program.display());
     let mut child = command.spawn().with_context(failed)?;

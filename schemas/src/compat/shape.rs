@@ -346,9 +346,10 @@ fn constant_shapes<'s>(constants: &[&Value]) -> Result<Vec<Shape<'s>>, Unjudged>
 /// `not` is judged where it takes words out of texts, as an open enum needs it.
 fn except(all: &mut [Shape<'_>], refused: &Value) -> Result<(), Unjudged> {
     let outside = || Unjudged("`not` of anything but words".to_owned());
-    let words = refused
-        .get("enum")
-        .and_then(Value::as_array)
+    // Any other keyword lets some of the words through.
+    let alone = refused.as_object().filter(|keywords| keywords.len() == 1);
+    let words = alone
+        .and_then(|keywords| keywords.get("enum")?.as_array())
         .ok_or_else(outside)?;
     for shape in all {
         let Shape::Text(text) = shape else {

@@ -108,6 +108,51 @@ async fn redrive_that_is_killed_goes_on_and_doubles_nothing() {
     replica.stop().await;
 }
 
+// Guard: `until_signalled` around `redrive`, and `stop` in `Selection::each`.
+#[cfg(unix)]
+#[tokio::test]
+async fn redrive_that_is_interrupted_ends_the_letter_in_hand_and_says_what_it_did() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    const LETTERS: usize = 20;
+    let nats = TestNats::start().await;
+    let mended = Mended::default();
+    let replica = readers(&nats, &mended.listener()).await;
+    for line in 0..LETTERS {
+        nats.publish(&Written::on(&format!("p{line}"), 1)).await;
+    }
+    until_letters(&nats, LETTERS).await;
+    mended.mend();
+
+    let sgt = start_sgt(
+        &nats.environment(),
+        &["dead-letters", "redrive", "--all", "--rate", "5"],
+    );
+    until("it is in the middle of it", async || {
+        match letters(&nats).await.len() {
+            left if left < LETTERS => Ok(()),
+            left => Err(left),
+        }
+    })
+    .await;
+    let pid = sgt.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    kill_process(pid.unwrap(), Signal::INT).unwrap();
+    let said = crate::program::said(sgt).await;
+
+    assert_eq!(said.code, Some(130), "{said:?}");
+    let left = letters(&nats).await.len();
+    assert!(0 < left && left < LETTERS, "{left} are left");
+    let sent = LETTERS - left;
+    assert_eq!(said.stdout.matches(": sent to ").count(), sent, "{said:?}");
+    assert!(said.stdout.contains("\nstopped: "), "{said:?}");
+    assert!(
+        said.stdout.ends_with(&format!("\n{sent} sent\n")),
+        "{said:?}"
+    );
+    assert_eq!(nats.stored("NOTES", "redrive.>").await.len(), sent);
+    replica.stop().await;
+}
+
 #[tokio::test]
 async fn letter_stays_when_its_copy_cannot_be_stored() {
     let nats = TestNats::configured(HALFWAY).await;
