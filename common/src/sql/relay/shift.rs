@@ -60,7 +60,8 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
         }
     }
 
-    /// Works until the lease is lost or `stop`. An error of the database ends the shift.
+    /// Works until the lease is lost or `stop`, and then sends what was committed until then. An error of the
+    /// database ends the shift.
     pub(super) async fn run(
         mut self,
         woken: &mut watch::Receiver<()>,
@@ -72,16 +73,20 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
         loop {
             if stop.is_cancelled() && give_up.is_none() {
                 give_up = Some(Instant::now() + self.office.pace.drain);
+                // What was committed a moment ago may not have been read.
+                self.unread = true;
             }
             if self.lease.renew_in().is_zero() && !self.lease.renew(self.office.database).await? {
                 tracing::warn!(epoch = self.lease.epoch(), "relay has lost its lease");
                 return Ok(());
             }
             self.tidy().await?;
-            match give_up {
-                None => self.send_more().await?,
-                Some(at) if self.on_the_way.is_empty() || at <= Instant::now() => break,
-                Some(_) => (),
+            if give_up.is_some_and(|at| at <= Instant::now()) {
+                break;
+            }
+            self.send_more().await?;
+            if give_up.is_some() && self.has_sent_all() {
+                break;
             }
             self.tell_health();
             let wake_at = self.wake_at(give_up);
@@ -154,6 +159,11 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
             self.send(event);
         }
         Ok(())
+    }
+
+    /// Whether all is sent that can be: what is blocked or paused is not waited for.
+    fn has_sent_all(&self) -> bool {
+        self.on_the_way.is_empty() && !self.lanes.is_ready() && !self.unread
     }
 
     /// Reads what is not in memory, until the end or until there is no room.
