@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Database;
+use super::outbox::Acknowledged;
 use crate::client::Client;
 use crate::error::Chain;
 use crate::health::{Health, Severity};
@@ -175,7 +176,7 @@ impl<'o, B: Broker> Office<'o, B> {
 
     async fn try_shift(
         &self,
-        acknowledged: &mut Vec<i64>,
+        acknowledged: &mut Vec<Acknowledged>,
         woken: &mut watch::Receiver<()>,
         stop: &CancellationToken,
     ) -> Result<(), sqlx::Error> {

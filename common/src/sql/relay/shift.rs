@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::outbox::{self, Lane, Waiting};
+use super::super::outbox::{self, Acknowledged, Lane, Waiting};
 use super::lanes::{Lanes, PAGE, Taken};
 use super::lease::Lease;
 use super::{Broker, Office, PART};
@@ -27,8 +27,8 @@ pub(super) struct Shift<'s, 'o, B> {
     lease: Lease,
     lanes: Lanes,
     on_the_way: FuturesUnordered<BoxFuture<'s, Sent>>,
-    /// Positions that the server has, and the outbox still.
-    acknowledged: &'s mut Vec<i64>,
+    /// What the server has, and the outbox still.
+    acknowledged: &'s mut Vec<Acknowledged>,
     /// When they are removed at the latest.
     remove_at: Option<Instant>,
     /// Lanes whose blocked event has got through.
@@ -44,7 +44,7 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
     pub(super) fn new(
         office: &'s Office<'o, B>,
         lease: Lease,
-        acknowledged: &'s mut Vec<i64>,
+        acknowledged: &'s mut Vec<Acknowledged>,
     ) -> Self {
         Self {
             office,
@@ -123,8 +123,8 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
 
     async fn remove_acknowledged(&mut self) -> Result<(), sqlx::Error> {
         for batch in self.acknowledged.chunks(REMOVAL) {
-            outbox::remove(self.office.database.writer(), batch).await?;
-            self.lanes.removed(batch);
+            let removed = outbox::remove(self.office.database.writer(), batch).await?;
+            self.lanes.removed(&removed);
         }
         self.acknowledged.clear();
         self.remove_at = None;
@@ -236,7 +236,7 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
                 if self.lanes.is_blocked(&event.lane) {
                     self.unblocked.push(event.lane.clone());
                 }
-                self.acknowledged.push(event.position);
+                self.acknowledged.push(event.acknowledged());
                 self.remove_at.get_or_insert(now + self.office.pace.removal);
             }
             Err(err) if err.is_retryable() => {

@@ -216,3 +216,36 @@ async fn relay_outlives_a_locked_database() {
     relay.stop().await;
     assert_eq!(broker.len(), 2);
 }
+
+#[tokio::test]
+async fn position_that_a_restored_database_gives_again_is_sent() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let broker = Broken::new();
+    broker.hold("ann");
+    publish(&database, "ann", [1]).await;
+    let relay = Running::start(&database, &broker, QUICK);
+    eventually("it is on its way", || async {
+        broker.random.load(Ordering::Relaxed) != 0
+    })
+    .await;
+    let new = Uuid::now_v7();
+    sqlx::query("UPDATE event_outbox SET event_id = $1")
+        .bind(new.to_string())
+        .execute(database.writer())
+        .await
+        .unwrap();
+
+    broker.free("ann");
+    eventually("it is acknowledged", || async { broker.len() == 1 }).await;
+    // The next reading has both.
+    publish(&database, "bob", [1]).await;
+    emptied(&database).await;
+    relay.stop().await;
+
+    let stored = broker.stored.lock().unwrap();
+    assert!(
+        stored.iter().any(|outgoing| outgoing.id == new),
+        "{stored:?}"
+    );
+}
