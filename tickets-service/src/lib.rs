@@ -49,7 +49,7 @@ impl Service {
     }
 
     /// Serves until `shutdown`, and then stops in order: what has begun is finished, and what is
-    /// published until then is sent.
+    /// published until then is sent; what NATS does not take within 5 s stays in the outbox.
     ///
     /// # Errors
     ///

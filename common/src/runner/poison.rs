@@ -11,21 +11,28 @@ use std::time::Duration;
 
 use async_nats::Subject;
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
+use tokio::time::Instant;
 
+use super::consumer::part;
 use super::received::read_subject;
 use super::worker::Worker;
 use crate::dead_letter::DeadLetter;
 use crate::dead_letters::Kind;
 use crate::error::Chain;
 use crate::headers::Headers;
+use crate::health::{Health, Severity};
 use crate::metadata::Position;
 use crate::stored::RawMessage;
 use crate::topology::ConsumerInfo;
 
-/// How many messages are read at once.
+/// How many spans are read at once.
 const READ_AT_ONCE: usize = 64;
+/// How many places of the stream are a span: read one after the other, and noted together.
+const SPAN: usize = 64;
+/// How often it is told how far a search is.
+const TELL: Duration = Duration::from_secs(10);
 /// When a search is repeated that could not store what it found, at the latest.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -58,9 +65,9 @@ impl Searched {
         floor.max(up_to) + 1..=delivered
     }
 
-    fn note(&self, created: &str, delivered: u64) {
+    fn note(&self, created: &str, sequence: u64) {
         let mut searched = self.up_to.lock().unwrap_or_else(PoisonError::into_inner);
-        *searched = (created.to_owned(), delivered);
+        *searched = (created.to_owned(), sequence);
     }
 }
 
@@ -68,43 +75,124 @@ impl Searched {
 pub(super) async fn remove(worker: &Worker, info: &ConsumerInfo) -> Result<(), String> {
     let (floor, delivered) = (info.ack_floor.stream_seq, info.delivered.stream_seq);
     if info.num_ack_pending > 0 {
+        let search = Search {
+            searched: &worker.searched,
+            created: &info.created,
+            health: worker.client.health(),
+            part: part(worker.group, worker.stream),
+        };
         let rest = worker.searched.rest(&info.created, floor, delivered);
-        tracing::info!(stream = %worker.stream, ?rest, "looking for what kills the connection");
-        let mut messages = stream::iter(rest)
-            .map(async |sequence| {
-                let read = RawMessage::read(&worker.client, worker.stream.as_str(), sequence);
-                read.await.map_err(|err| Chain(&err).to_string())
-            })
-            .buffered(READ_AT_ONCE);
-        while let Some(read) = messages.next().await {
-            if let Some(message) = read? {
-                remove_if_it_kills(worker, info, &message).await?;
-            }
-        }
+        search.remove_from(worker, &info.filters(), rest).await?;
     }
     worker.searched.note(&info.created, delivered);
     Ok(())
 }
 
-async fn remove_if_it_kills(
-    worker: &Worker,
-    info: &ConsumerInfo,
-    message: &RawMessage,
-) -> Result<(), String> {
-    let Some((channel, key)) = read_subject(&message.subject) else {
-        return Ok(());
-    };
-    let ours = info
-        .filters()
-        .iter()
-        .any(|filter| takes(filter, &message.subject));
-    if !ours || message.headers().is_some() || bury(worker, message, channel, key).await {
-        return Ok(());
+/// The messages of a stream, among which there may be killers.
+trait Messages: Sync {
+    /// The first one from `sequence` on that the filter takes.
+    fn next(
+        &self,
+        sequence: u64,
+        filter: &str,
+    ) -> impl Future<Output = Result<Option<RawMessage>, String>> + Send;
+
+    fn take_out(&self, killer: &RawMessage) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+impl Messages for Worker {
+    async fn next(&self, sequence: u64, filter: &str) -> Result<Option<RawMessage>, String> {
+        RawMessage::next(&self.client, self.stream.as_str(), sequence, filter)
+            .await
+            .map_err(|err| Chain(&err).to_string())
     }
-    let sequence = message.sequence;
-    Err(format!(
-        "message {sequence} kills the connection and could not be taken out"
-    ))
+
+    async fn take_out(&self, killer: &RawMessage) -> Result<(), String> {
+        let Some((channel, key)) = read_subject(&killer.subject) else {
+            return Ok(());
+        };
+        if bury(self, killer, channel, key).await {
+            return Ok(());
+        }
+        let sequence = killer.sequence;
+        Err(format!(
+            "message {sequence} kills the connection and could not be taken out"
+        ))
+    }
+}
+
+/// A search, and who hears of it: nothing is consumed meanwhile.
+struct Search<'s> {
+    searched: &'s Searched,
+    created: &'s str,
+    health: &'s Health,
+    part: String,
+}
+
+impl Search<'_> {
+    /// Takes out the killers among what the filters take. What was looked through is noted at once: the
+    /// next search goes on there, whatever ends this one.
+    async fn remove_from(
+        &self,
+        messages: &impl Messages,
+        filters: &[&str],
+        rest: RangeInclusive<u64>,
+    ) -> Result<(), String> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.tell(&rest, rest.start() - 1);
+        let mut told = Instant::now();
+        let mut spans = stream::iter(rest.clone().step_by(SPAN))
+            .map(|first| {
+                let last = (first + SPAN as u64 - 1).min(*rest.end());
+                killers_in(messages, filters, first..=last)
+            })
+            .buffered(READ_AT_ONCE);
+        while let Some((last, killers)) = spans.try_next().await? {
+            for killer in killers {
+                messages.take_out(&killer).await?;
+                self.searched.note(self.created, killer.sequence);
+            }
+            self.searched.note(self.created, last);
+            if told.elapsed() >= TELL {
+                self.tell(&rest, last);
+                told = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, rest: &RangeInclusive<u64>, up_to: u64) {
+        let before = rest.start() - 1;
+        let (done, all) = (up_to - before, rest.end() - before);
+        let message =
+            format!("looking for what kills the connection: {done} of {all} looked through");
+        self.health.report(&self.part, Severity::NotReady, message);
+    }
+}
+
+/// The killers of a span in their order, and its last place.
+async fn killers_in(
+    messages: &impl Messages,
+    filters: &[&str],
+    span: RangeInclusive<u64>,
+) -> Result<(u64, Vec<RawMessage>), String> {
+    let mut killers = Vec::new();
+    for filter in filters {
+        let mut sequence = *span.start();
+        while let Some(message) = messages.next(sequence, filter).await? {
+            if message.sequence > *span.end() {
+                break;
+            }
+            sequence = message.sequence + 1;
+            if message.headers().is_none() {
+                killers.push(message);
+            }
+        }
+    }
+    killers.sort_by_key(|killer| killer.sequence);
+    Ok((*span.end(), killers))
 }
 
 async fn bury(worker: &Worker, message: &RawMessage, channel: &str, key: &str) -> bool {
@@ -164,6 +252,93 @@ mod tests {
         assert_eq!(searched.rest("monday", 4, 12), 11..=12);
         assert_eq!(searched.rest("monday", 11, 12), 12..=12);
         assert_eq!(searched.rest("tuesday", 0, 64), 1..=64);
+    }
+
+    /// A thousand messages: those of even places are another group's, every hundredth of either kind is a
+    /// killer.
+    #[derive(Default)]
+    struct Thousand {
+        health: Health,
+        /// What cannot be read just now.
+        away: AtomicU64,
+        asked: Mutex<Vec<u64>>,
+        taken_out: Mutex<Vec<u64>>,
+    }
+
+    const OURS: &str = "a:b.*";
+
+    impl Thousand {
+        async fn search(&self, searched: &Searched) -> Result<(), String> {
+            self.asked.lock().unwrap().clear();
+            let search = Search {
+                searched,
+                created: "monday",
+                health: &self.health,
+                part: "consumer".to_owned(),
+            };
+            let rest = searched.rest("monday", 0, 1000);
+            search.remove_from(self, &[OURS], rest).await
+        }
+    }
+
+    impl Messages for Thousand {
+        async fn next(&self, sequence: u64, filter: &str) -> Result<Option<RawMessage>, String> {
+            assert!(!self.health.is_ready(), "it is searched while ready");
+            let found = (sequence..=1000).find(|nth| (nth % 2 == 1) == (filter == OURS));
+            if found == Some(self.away.load(Ordering::Relaxed)) {
+                return Err("time-out".to_owned());
+            }
+            let message = found.map(|sequence| RawMessage {
+                subject: "a:b.k".to_owned(),
+                sequence,
+                time: jiff::Timestamp::UNIX_EPOCH,
+                // NATS/1.0\r\na: b\rc\r\n\r\n
+                hdrs: match sequence % 100 {
+                    0 | 1 => "TkFUUy8xLjANCmE6IGINYw0KDQo=".to_owned(),
+                    _ => String::new(),
+                },
+                data: String::new(),
+            });
+            self.asked.lock().unwrap().extend(found);
+            Ok(message)
+        }
+
+        async fn take_out(&self, killer: &RawMessage) -> Result<(), String> {
+            self.taken_out.lock().unwrap().push(killer.sequence);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn search_that_fails_goes_on_where_it_was() {
+        let (messages, searched) = (Thousand::default(), Searched::default());
+        messages.away.store(501, Ordering::Relaxed);
+        assert_eq!(messages.search(&searched).await, Err("time-out".to_owned()));
+        messages.away.store(0, Ordering::Relaxed);
+
+        assert_eq!(messages.search(&searched).await, Ok(()));
+
+        let earliest = *messages.asked.lock().unwrap().iter().min().unwrap();
+        assert!((400..=501).contains(&earliest), "{earliest} is read again");
+        let killers: Vec<_> = (0..10).map(|nth| 100 * nth + 1).collect();
+        assert_eq!(*messages.taken_out.lock().unwrap(), killers);
+        assert!(searched.rest("monday", 0, 1000).is_empty());
+    }
+
+    #[tokio::test]
+    async fn messages_of_other_groups_are_not_read() {
+        let (messages, searched) = (Thousand::default(), Searched::default());
+        messages.search(&searched).await.unwrap();
+        let asked = messages.asked.lock().unwrap();
+        assert!(asked.iter().all(|sequence| sequence % 2 == 1));
+    }
+
+    #[tokio::test]
+    async fn search_through_nothing_leaves_the_process_ready() {
+        let (messages, searched) = (Thousand::default(), Searched::default());
+        searched.note("monday", 1000);
+        messages.search(&searched).await.unwrap();
+        assert!(messages.health.is_ready());
     }
 
     #[test]

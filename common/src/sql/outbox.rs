@@ -17,7 +17,7 @@ use crate::version::Version;
 /// An event that waits to be sent.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Its place in the outbox. Never used twice.
+    /// Its place in the outbox. Never used twice, unless the database is restored from an earlier state.
     pub(super) position: i64,
     /// Of which it is one.
     pub(super) lane: Lane,
@@ -29,6 +29,13 @@ pub(super) struct Waiting {
     headers: String,
     /// Shared with every try to send it.
     payload: Bytes,
+}
+
+/// A row that the server has acknowledged: its place, and which event was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    position: i64,
+    event_id: String,
 }
 
 /// An aggregate's events, which are sent one after the other.
@@ -46,6 +53,14 @@ impl Waiting {
 
     pub(super) fn subject(&self) -> String {
         format!("{}.{}", self.channel, self.lane.key)
+    }
+
+    /// What is removed when the server has the event.
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        Acknowledged {
+            position: self.position,
+            event_id: self.event_id.clone(),
+        }
     }
 
     /// The event as it was published.
@@ -219,17 +234,28 @@ pub(super) async fn first_of(pool: &AnyPool, lane: &Lane) -> Result<Option<Waiti
     row.as_ref().map(Waiting::read).transpose()
 }
 
-/// Removes rows that the server has acknowledged.
-pub(super) async fn remove(pool: &AnyPool, positions: &[i64]) -> Result<(), sqlx::Error> {
+/// Removes rows that the server has acknowledged, and returns their positions.
+///
+/// By the event as well: a database that was restored gives positions again, to other events.
+pub(super) async fn remove(
+    pool: &AnyPool,
+    acknowledged: &[Acknowledged],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let positions: Vec<_> = acknowledged.iter().map(|row| row.position).collect();
+    let ids: Vec<_> = (1..=acknowledged.len())
+        .map(|nth| format!("${nth}"))
+        .collect();
     let sql = format!(
-        "DELETE FROM event_outbox WHERE position IN ({})",
-        list(positions)
+        "DELETE FROM event_outbox WHERE position IN ({}) AND event_id IN ({})",
+        list(&positions),
+        ids.join(",")
     );
-    sqlx::query(AssertSqlSafe(sql))
-        .persistent(false)
-        .execute(pool)
-        .await
-        .map(drop)
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    for row in acknowledged {
+        query = query.bind(row.event_id.as_str());
+    }
+    query.execute(pool).await?;
+    Ok(positions)
 }
 
 /// Sets the rows of blocked lanes aside, so that they are not read again and again, and says how many

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Database;
+use super::outbox::Acknowledged;
 use crate::client::Client;
 use crate::error::Chain;
 use crate::health::{Health, Severity};
@@ -51,8 +52,8 @@ impl Relay {
         }
     }
 
-    /// Publishes until `shutdown`, and then for up to 5 s what is on its way. Troubles are reported
-    /// to the client's health and waited out.
+    /// Publishes until `shutdown`, and then for up to 5 s what was committed until then. Troubles are reported
+    /// to the client's health and waited out; at the end, what is in trouble stays in the outbox for the next relay.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let broker = JetStreamPublisher::new(&self.client);
         let health = self.client.health();
@@ -101,7 +102,7 @@ struct Pace {
     longest_pause: Duration,
     /// How long a refused event waits for its next try.
     blocked: Duration,
-    /// How long shutdown waits for what is on its way.
+    /// How long shutdown waits for what is still to be sent.
     drain: Duration,
 }
 
@@ -175,7 +176,7 @@ impl<'o, B: Broker> Office<'o, B> {
 
     async fn try_shift(
         &self,
-        acknowledged: &mut Vec<i64>,
+        acknowledged: &mut Vec<Acknowledged>,
         woken: &mut watch::Receiver<()>,
         stop: &CancellationToken,
     ) -> Result<(), sqlx::Error> {

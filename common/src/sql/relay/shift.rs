@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::outbox::{self, Lane, Waiting};
+use super::super::outbox::{self, Acknowledged, Lane, Waiting};
 use super::lanes::{Lanes, PAGE, Taken};
 use super::lease::Lease;
 use super::{Broker, Office, PART};
@@ -27,8 +27,8 @@ pub(super) struct Shift<'s, 'o, B> {
     lease: Lease,
     lanes: Lanes,
     on_the_way: FuturesUnordered<BoxFuture<'s, Sent>>,
-    /// Positions that the server has, and the outbox still.
-    acknowledged: &'s mut Vec<i64>,
+    /// What the server has, and the outbox still.
+    acknowledged: &'s mut Vec<Acknowledged>,
     /// When they are removed at the latest.
     remove_at: Option<Instant>,
     /// Lanes whose blocked event has got through.
@@ -44,7 +44,7 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
     pub(super) fn new(
         office: &'s Office<'o, B>,
         lease: Lease,
-        acknowledged: &'s mut Vec<i64>,
+        acknowledged: &'s mut Vec<Acknowledged>,
     ) -> Self {
         Self {
             office,
@@ -60,7 +60,8 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
         }
     }
 
-    /// Works until the lease is lost or `stop`. An error of the database ends the shift.
+    /// Works until the lease is lost or `stop`, and then sends what was committed until then. An error of the
+    /// database ends the shift.
     pub(super) async fn run(
         mut self,
         woken: &mut watch::Receiver<()>,
@@ -72,16 +73,20 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
         loop {
             if stop.is_cancelled() && give_up.is_none() {
                 give_up = Some(Instant::now() + self.office.pace.drain);
+                // What was committed a moment ago may not have been read.
+                self.unread = true;
             }
             if self.lease.renew_in().is_zero() && !self.lease.renew(self.office.database).await? {
                 tracing::warn!(epoch = self.lease.epoch(), "relay has lost its lease");
                 return Ok(());
             }
             self.tidy().await?;
-            match give_up {
-                None => self.send_more().await?,
-                Some(at) if self.on_the_way.is_empty() || at <= Instant::now() => break,
-                Some(_) => (),
+            if give_up.is_some_and(|at| at <= Instant::now()) {
+                break;
+            }
+            self.send_more().await?;
+            if give_up.is_some() && self.has_sent_all() {
+                break;
             }
             self.tell_health();
             let wake_at = self.wake_at(give_up);
@@ -118,8 +123,8 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
 
     async fn remove_acknowledged(&mut self) -> Result<(), sqlx::Error> {
         for batch in self.acknowledged.chunks(REMOVAL) {
-            outbox::remove(self.office.database.writer(), batch).await?;
-            self.lanes.removed(batch);
+            let removed = outbox::remove(self.office.database.writer(), batch).await?;
+            self.lanes.removed(&removed);
         }
         self.acknowledged.clear();
         self.remove_at = None;
@@ -154,6 +159,11 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
             self.send(event);
         }
         Ok(())
+    }
+
+    /// Whether all is sent that can be: what is blocked or paused is not waited for.
+    fn has_sent_all(&self) -> bool {
+        self.on_the_way.is_empty() && !self.lanes.is_ready() && !self.unread
     }
 
     /// Reads what is not in memory, until the end or until there is no room.
@@ -226,7 +236,7 @@ impl<'s, 'o, B: Broker> Shift<'s, 'o, B> {
                 if self.lanes.is_blocked(&event.lane) {
                     self.unblocked.push(event.lane.clone());
                 }
-                self.acknowledged.push(event.position);
+                self.acknowledged.push(event.acknowledged());
                 self.remove_at.get_or_insert(now + self.office.pace.removal);
             }
             Err(err) if err.is_retryable() => {

@@ -93,6 +93,59 @@ async fn shutdown_waits_for_what_is_on_its_way_and_not_for_ever() {
 }
 
 #[tokio::test]
+async fn shutdown_sends_what_was_published_until_then() {
+    let scratch = Scratch::new().await;
+    let (database, sibling) = (scratch.open().await, scratch.open().await);
+    let broker = Broken::new();
+    broker.hold("ann");
+    // More than fit in memory, behind one that is on its way.
+    publish(&database, "ann", 1..=100).await;
+    let pace = Pace {
+        drain: Duration::from_secs(30),
+        ..QUICK
+    };
+    let relay = Running::start(&database, &broker, pace);
+    eventually("the first is on its way", || async {
+        broker.random.load(Ordering::Relaxed) != 0
+    })
+    .await;
+    // Of which the relay does not hear.
+    publish(&sibling, "bob", [1]).await;
+
+    relay.stop.cancel();
+    broker.free("ann");
+    relay.task.await.unwrap();
+
+    assert_eq!(broker.versions_of("bob"), [1]);
+    assert_eq!(broker.versions_of("ann"), range(100));
+    assert_eq!(database.pending_events().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_what_cannot_be_sent() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let broker = Broken::new();
+    broker.refuse("ann");
+    publish(&database, "ann", 1..=3).await;
+    let hour = Duration::from_hours(1);
+    let pace = Pace {
+        blocked: hour,
+        pause: hour,
+        drain: hour,
+        ..QUICK
+    };
+    let relay = Running::start(&database, &broker, pace);
+    eventually("the key is blocked", || async { !relay.health.is_ready() }).await;
+    broker.away.store(true, Ordering::Relaxed);
+    publish(&database, "bob", 1..=3).await;
+
+    relay.stop().await;
+
+    assert_eq!(database.pending_events().await.unwrap(), 6);
+}
+
+#[tokio::test]
 async fn epoch_tells_a_relay_that_slept_that_its_time_is_over() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
@@ -162,4 +215,37 @@ async fn relay_outlives_a_locked_database() {
     emptied(&database).await;
     relay.stop().await;
     assert_eq!(broker.len(), 2);
+}
+
+#[tokio::test]
+async fn position_that_a_restored_database_gives_again_is_sent() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let broker = Broken::new();
+    broker.hold("ann");
+    publish(&database, "ann", [1]).await;
+    let relay = Running::start(&database, &broker, QUICK);
+    eventually("it is on its way", || async {
+        broker.random.load(Ordering::Relaxed) != 0
+    })
+    .await;
+    let new = Uuid::now_v7();
+    sqlx::query("UPDATE event_outbox SET event_id = $1")
+        .bind(new.to_string())
+        .execute(database.writer())
+        .await
+        .unwrap();
+
+    broker.free("ann");
+    eventually("it is acknowledged", || async { broker.len() == 1 }).await;
+    // The next reading has both.
+    publish(&database, "bob", [1]).await;
+    emptied(&database).await;
+    relay.stop().await;
+
+    let stored = broker.stored.lock().unwrap();
+    assert!(
+        stored.iter().any(|outgoing| outgoing.id == new),
+        "{stored:?}"
+    );
 }
