@@ -329,9 +329,19 @@ fn schedule_that_never_fired_is_found() {
     let damage = |facts: &mut Facts| {
         facts
             .others
-            .push("schedule.expiration:complete.order".to_owned());
+            .push("schedule.expiration:complete.another".to_owned());
     };
     check(damage, &[EVENTS_ONLY], 0, 0);
+}
+
+#[test]
+fn schedule_that_a_restarted_server_has_again_is_let_lie() {
+    let damage = |facts: &mut Facts| {
+        facts
+            .others
+            .push("schedule.expiration:complete.order".to_owned());
+    };
+    check(damage, &[], 0, 0);
 }
 
 #[test]
