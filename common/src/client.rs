@@ -12,6 +12,8 @@ use tokio::time::{Instant, timeout};
 use crate::health::{Health, Severity};
 use crate::jitter::jitter;
 
+#[cfg(test)]
+pub(crate) mod answering;
 mod config;
 mod credentials;
 mod election;

@@ -260,16 +260,30 @@ impl Worker {
         if floor < held.position.sequence {
             return Ok(true);
         }
+        // From the stream to the letters it goes by a death, from the letters to the stream by a redrive.
+        Ok(self.is_in_stream(held, floor).await?
+            || self.is_dead(held).await?
+            || self.is_in_stream(held, floor).await?)
+    }
+
+    /// Whether anything of the key, or sent again of it, stands in the stream after `floor`.
+    async fn is_in_stream(&self, held: &HeldEvent, floor: u64) -> Result<bool, String> {
         for subject in [
             format!("*.{}", held.key),
             dead_letter::redrive_subject(self.group.as_str(), "*", held.key.as_str()),
         ] {
             let stream = self.stream.as_str();
             let next = RawMessage::next(&self.client, stream, floor + 1, &subject);
-            if next.await.map_err(api)?.is_some() {
+            let next = next.await.map_err(|err| Chain(&err).to_string())?;
+            if next.is_some() {
                 return Ok(true);
             }
         }
+        Ok(false)
+    }
+
+    /// Whether anything of the key is among the dead letters, or may be.
+    async fn is_dead(&self, held: &HeldEvent) -> Result<bool, String> {
         // What the server gave up on is not looked into: whatever its key, somebody has to see to it first.
         for letters in [
             dead_letter::subject(self.group.as_str(), "*", held.key.as_str()),
@@ -282,7 +296,7 @@ impl Worker {
                     &json!({ "subjects_filter": letters }),
                 )
                 .await
-                .map_err(api)?;
+                .map_err(|err| Chain(&err).to_string())?;
             let subjects = stream.pointer("/state/subjects");
             if subjects.is_some_and(|subjects| !subjects.is_null()) {
                 return Ok(true);
@@ -299,14 +313,18 @@ impl Worker {
             .map(|handler| handler.carries());
         match carries {
             Some(Carries::WholeState) => {
-                tracing::error!(key = %held.key, version = %held.version, "predecessor is lost; this version is the new start");
-                counted(ledger.rebase(held)).await?;
+                if counted(ledger.rebase(held)).await? {
+                    tracing::error!(key = %held.key, version = %held.version, "predecessor is lost; this version is the new start");
+                }
                 self.release(&held.key).await;
             }
+            // It may have come, and be settled, since the guard was read.
             Some(Carries::Change) => {
-                let reason = "predecessor missing".to_owned();
-                self.bury_held(ledger, held, Kind::PredecessorMissing, reason, 0)
-                    .await;
+                if counted(ledger.still_waits(held)).await? {
+                    let reason = "predecessor missing".to_owned();
+                    self.bury_held(ledger, held, Kind::PredecessorMissing, reason, 0)
+                        .await;
+                }
             }
             None => {
                 self.leave(ledger, held, PATIENCE).await;
@@ -315,3 +333,7 @@ impl Worker {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests;

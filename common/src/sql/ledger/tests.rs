@@ -237,11 +237,10 @@ async fn orphan_is_the_lowest_held_version_of_a_key_and_can_be_a_new_base() {
     assert_eq!(found, [("ann", 5), ("bob", 3)]);
 
     for orphan in &orphans {
-        ledger.rebase(orphan).await.unwrap();
+        assert!(ledger.rebase(orphan).await.unwrap());
         let next = ledger.next_held(&orphan.key).await.unwrap().unwrap();
         hand_with_successors(&ledger, &listener, &brought_back(next)).await;
-        // Nothing goes back.
-        ledger.rebase(orphan).await.unwrap();
+        assert!(!ledger.rebase(orphan).await.unwrap(), "nothing goes back");
     }
     assert_eq!(entries(&database, "ann").await, [50]);
     assert_eq!(entries(&database, "bob").await, [30]);
@@ -250,6 +249,29 @@ async fn orphan_is_the_lowest_held_version_of_a_key_and_can_be_a_new_base() {
         hand(&listener, &late).await.unwrap(),
         Handled::AlreadyApplied
     );
+}
+
+#[tokio::test]
+async fn orphan_is_no_new_base_once_something_before_it_was_applied() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    for number in [1, 2, 5] {
+        let event = incoming(&deposit("ann", number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+    let orphan = ledger.orphans(Duration::ZERO, 10).await.unwrap().remove(0);
+    assert!(ledger.still_waits(&orphan).await.unwrap());
+
+    // Two dead letters are redriven, and the first of them arrives.
+    let third = incoming(&deposit("ann", 3), 6);
+    hand(&listener, &third).await.unwrap();
+
+    assert!(!ledger.still_waits(&orphan).await.unwrap());
+    assert!(!ledger.rebase(&orphan).await.unwrap());
+    let fourth = incoming(&deposit("ann", 4), 7);
+    hand_with_successors(&ledger, &listener, &fourth).await;
+    assert_eq!(entries(&database, "ann").await, [10, 20, 30, 40, 50]);
 }
 
 #[tokio::test]
