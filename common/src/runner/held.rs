@@ -12,7 +12,7 @@ use crate::dead_letter::{self, DeadLetter};
 use crate::dead_letters::Kind;
 use crate::error::Chain;
 use crate::event::Carries;
-use crate::listener::Handled;
+use crate::listener::{DEADLINE, Handled};
 use crate::message::Incoming;
 use crate::name::Key;
 use crate::sql::{GroupLedger, HeldEvent};
@@ -29,8 +29,9 @@ const CLEAN: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How many held events one sweep takes up.
 const BATCH: u32 = 100;
-/// How long a sweep has an event for itself that it tries.
-const CLAIM: Duration = Duration::from_mins(1);
+/// How long a sweep has an event for itself that it tries: nobody else begins while a handler may run that has the usual
+/// deadline. When its process dies, the event waits for so long.
+const CLAIM: Duration = DEADLINE.saturating_add(Duration::from_mins(1));
 /// How long an event is left alone of which nothing can be said yet.
 const UNDECIDED: Duration = Duration::from_mins(1);
 

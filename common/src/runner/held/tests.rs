@@ -149,3 +149,8 @@ async fn change_whose_predecessor_was_applied_meanwhile_is_not_dead() {
     assert_eq!(left, ["a"]);
     assert_eq!(letters.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn nobody_else_tries_a_held_event_while_its_handler_may_run() {
+    assert!(CLAIM > DEADLINE);
+}
