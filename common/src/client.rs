@@ -13,6 +13,7 @@ use crate::health::{Health, Severity};
 use crate::jitter::jitter;
 
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 pub(crate) mod answering;
 mod config;
 mod credentials;

@@ -44,7 +44,8 @@ fn serve(mut stream: &TcpStream, mut answer: impl FnMut(&str, &str) -> String) {
                 let payload = str::from_utf8(&payload[headers..size]).unwrap();
                 let answer = answer(subject, payload);
                 let size = answer.len();
-                write!(stream, "MSG {reply} {inbox} {size}\r\n{answer}\r\n").unwrap();
+                let message = format!("MSG {reply} {inbox} {size}\r\n{answer}\r\n");
+                stream.write_all(message.as_bytes()).unwrap();
             }
             _ => (),
         }

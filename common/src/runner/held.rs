@@ -12,10 +12,11 @@ use crate::dead_letter::{self, DeadLetter};
 use crate::dead_letters::Kind;
 use crate::error::Chain;
 use crate::event::Carries;
+use crate::health::Severity;
 use crate::listener::{DEADLINE, Handled};
 use crate::message::Incoming;
 use crate::name::Key;
-use crate::sql::{GroupLedger, HeldEvent};
+use crate::sql::{GroupLedger, HeldEvent, HeldEvents};
 use crate::stored::RawMessage;
 use crate::topology::{ConsumerInfo, DEAD_LETTERS, MAX_AGE, StreamInfo, given_up};
 
@@ -40,6 +41,24 @@ const UNDECIDED: Duration = Duration::from_mins(1);
 enum Progress {
     Applied,
     Stuck,
+}
+
+/// Whether a sweep has come to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Swept {
+    Everything,
+    /// There may be more.
+    Batch,
+}
+
+impl Swept {
+    fn of(events: &[HeldEvent]) -> Self {
+        if events.len() < BATCH as usize {
+            Self::Everything
+        } else {
+            Self::Batch
+        }
+    }
 }
 
 impl Worker {
@@ -119,9 +138,7 @@ impl Worker {
     /// Leaves the event as it was, for a while, so that a sweep comes to those behind it.
     async fn leave(&self, ledger: &GroupLedger, held: &HeldEvent, time: Duration) -> Progress {
         let next_try = Timestamp::now() + time;
-        if let Err(err) = ledger.leave_held(held, next_try).await {
-            tracing::debug!(error = %Chain(&err), "held event is tried again sooner, or counted once more");
-        }
+        self.ledger_does(|| ledger.leave_held(held, next_try)).await;
         Progress::Stuck
     }
 
@@ -210,25 +227,60 @@ impl Worker {
         tokio::time::sleep(self.drain).await; // the deadline of the drain
     }
 
+    /// Goes on at once while there is more than a batch.
     async fn sweep_once(&self, ledger: &GroupLedger) -> Result<(), String> {
-        for held in counted(ledger.due_held(BATCH)).await? {
-            if self.stop.is_cancelled() {
+        loop {
+            let swept = self.sweep_batch(ledger).await;
+            self.tell_of_held(ledger).await?;
+            if swept? == Swept::Everything {
                 return Ok(());
+            }
+        }
+    }
+
+    async fn sweep_batch(&self, ledger: &GroupLedger) -> Result<Swept, String> {
+        let due = counted(ledger.due_held(BATCH)).await?;
+        let of_due = Swept::of(&due);
+        for held in due {
+            if self.stop.is_cancelled() {
+                return Ok(Swept::Everything);
             }
             let key = held.key.clone();
             if self.retry_held(ledger, held).await? == Progress::Applied {
                 self.release(&key).await;
             }
         }
-        for held in counted(ledger.orphans(PATIENCE, BATCH)).await? {
+        let orphans = counted(ledger.orphans(PATIENCE, BATCH)).await?;
+        let of_orphans = Swept::of(&orphans);
+        for held in orphans {
             if self.stop.is_cancelled() {
-                return Ok(());
+                return Ok(Swept::Everything);
             }
             if self.predecessor_can_come(&held).await? {
                 self.leave(ledger, &held, UNDECIDED).await;
             } else {
                 self.decide_orphan(ledger, &held).await?;
             }
+        }
+        Ok(of_due.max(of_orphans))
+    }
+
+    /// Says in the process's health that events of the group wait for longer than a predecessor should take.
+    async fn tell_of_held(&self, ledger: &GroupLedger) -> Result<(), String> {
+        let HeldEvents { count, oldest } = counted(ledger.database.held_events(self.group)).await?;
+        let part = format!("held events of {}", self.group);
+        let patience = Timestamp::now() - PATIENCE;
+        match oldest {
+            Some(oldest) if oldest < patience => {
+                let message = format!(
+                    "at least {} wait for what comes before them, the oldest since {oldest:.0}; is it among the dead letters?",
+                    magnitude(count)
+                );
+                self.client
+                    .health()
+                    .report(&part, Severity::Warning, message);
+            }
+            Some(_) | None => self.client.health().clear(&part),
         }
         Ok(())
     }
@@ -333,6 +385,13 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The power of ten that is in a number: what is said of a number that grows is said ten times more rarely.
+fn magnitude(count: u64) -> u64 {
+    count
+        .checked_ilog10()
+        .map_or(0, |digits| 10_u64.pow(digits))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row as _};
 
 use super::{Database, guard, moment, nanos};
 use crate::headers::Headers;
@@ -40,6 +40,34 @@ pub(crate) struct HeldEvent {
     pub(crate) next_try: Timestamp,
     /// The last version of its key that was applied when this was read: 0 is none.
     pub(crate) applied: i64,
+}
+
+/// The events that a queue group holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldEvents {
+    /// How many there are.
+    pub count: u64,
+    /// Since when the oldest of them is held. `None`: there is none.
+    pub oldest: Option<Timestamp>,
+}
+
+impl HeldEvents {
+    /// Counts them, on all streams, without those that were applied meanwhile.
+    pub(super) async fn count(pool: &AnyPool, group: QueueGroup) -> Result<Self, sqlx::Error> {
+        let (count, oldest): (i64, Option<i64>) = sqlx::query_as(
+            "SELECT count(*), min(h.held_at) FROM event_held h JOIN event_guard g
+                 ON g.queue_group = h.queue_group AND g.stream = h.stream AND g.key = h.key
+             WHERE h.queue_group = $1 AND h.version > g.version",
+        )
+        .bind(group.as_str())
+        .fetch_one(pool)
+        .await?;
+        Ok(Self {
+            count: count.cast_unsigned(),
+            oldest: oldest.map(moment),
+        })
+    }
 }
 
 /// Attempts at handling a message, by its position.

@@ -71,6 +71,15 @@ async fn apply_second(database: &Database, key: &str) {
     tx.commit().await.unwrap();
 }
 
+async fn forget_held(database: &Database) {
+    let mut tx = database.begin().await.unwrap();
+    sqlx::query("DELETE FROM event_held")
+        .execute(tx.connection())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// Listens to changes, and is given none.
 struct Changes;
 
@@ -153,4 +162,40 @@ async fn change_whose_predecessor_was_applied_meanwhile_is_not_dead() {
 #[test]
 fn nobody_else_tries_a_held_event_while_its_handler_may_run() {
     assert!(CLAIM > DEADLINE);
+}
+
+#[tokio::test]
+async fn sweep_goes_on_while_there_is_more_than_a_batch_and_tells_of_what_stays() {
+    let scratch = ScratchDatabase::create().await;
+    let database = scratch.open("tickets-service", &[]).await;
+    for number in 0..=BATCH {
+        hold(&database, &format!("orphan{number}"), 3).await;
+        hold(&database, &format!("due{number}"), 2).await;
+    }
+    let client = answered_by(|subject, _| nothing_left(subject).to_owned()).await;
+    let ledger = ledger(&database);
+    // Nobody listens to the channel, so that all of them stay.
+    let worker = worker(client, Attempts::Database(ledger.clone()));
+
+    worker.sweep_once(&ledger).await.unwrap();
+
+    assert_eq!(ledger.due_held(1).await.unwrap(), []);
+    assert_eq!(ledger.orphans(PATIENCE, 1).await.unwrap(), []);
+    let health = worker.client.health();
+    assert!(health.is_ready());
+    let troubles = health.troubles();
+    assert_eq!(
+        troubles["held events of tickets-service"].message,
+        "at least 100 wait for what comes before them, the oldest since 1970-01-01T00:00:00Z; is it among the dead letters?"
+    );
+
+    forget_held(&database).await;
+    worker.sweep_once(&ledger).await.unwrap();
+    assert!(health.troubles().is_empty(), "{:?}", health.troubles());
+}
+
+#[test]
+fn number_that_grows_is_told_by_its_magnitude() {
+    let told = [0, 1, 9, 10, 99, 100, u64::MAX].map(magnitude);
+    assert_eq!(told, [0, 1, 1, 10, 10, 100, 10_u64.pow(19)]);
 }

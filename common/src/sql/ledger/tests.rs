@@ -117,6 +117,34 @@ async fn held_event_comes_back_as_it_came() {
 }
 
 #[tokio::test]
+async fn held_events_are_counted_until_they_are_applied() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    let held = async || database.held_events(BANK).await.unwrap();
+    let (count, oldest) = (0, None);
+    assert_eq!(held().await, HeldEvents { count, oldest });
+    let began = Timestamp::now();
+    for (account, number) in [("ann", 3), ("ann", 2), ("bob", 2)] {
+        let event = incoming(&deposit(account, number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+
+    let three = held().await;
+    assert_eq!(three.count, 3);
+    let oldest = three.oldest.unwrap();
+    assert!(oldest >= began && oldest <= Timestamp::now(), "{oldest}");
+    let others = database.held_events(QueueGroup::new("others"));
+    assert_eq!(others.await.unwrap().count, 0);
+
+    let first = incoming(&deposit("ann", 1), 4);
+    hand_with_successors(&ledger, &listener, &first).await;
+    let one = held().await;
+    assert_eq!(one.count, 1);
+    assert!(one.oldest > three.oldest, "it is another's");
+}
+
+#[tokio::test]
 async fn held_event_is_tried_again_when_it_is_due() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
