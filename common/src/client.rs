@@ -12,6 +12,9 @@ use tokio::time::{Instant, timeout};
 use crate::health::{Health, Severity};
 use crate::jitter::jitter;
 
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+pub(crate) mod answering;
 mod config;
 mod credentials;
 mod election;

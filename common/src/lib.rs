@@ -101,8 +101,8 @@ pub use retry::RetryPolicy;
 pub use runner::{RunError, Runner};
 #[cfg(feature = "sql")]
 pub use sql::{
-    Backend, Database, DatabaseError, InTransaction, Order, Relay, TransactionalListener, Tx,
-    columns,
+    Backend, Database, DatabaseError, HeldEvents, InTransaction, Order, Relay,
+    TransactionalListener, Tx, columns,
 };
 pub use subject_set::{EventVisitor, SubjectSet, UnknownSubject};
 pub use subjects::{

@@ -17,6 +17,7 @@ mod transactional;
 mod unavailable;
 
 pub use database::{Backend, Database, DatabaseError};
+pub use ledger::HeldEvents;
 pub(crate) use ledger::{GroupLedger, HeldEvent};
 pub use relay::Relay;
 #[cfg(any(test, feature = "testing"))]

@@ -12,10 +12,11 @@ use crate::dead_letter::{self, DeadLetter};
 use crate::dead_letters::Kind;
 use crate::error::Chain;
 use crate::event::Carries;
-use crate::listener::Handled;
+use crate::health::Severity;
+use crate::listener::{DEADLINE, Handled};
 use crate::message::Incoming;
 use crate::name::Key;
-use crate::sql::{GroupLedger, HeldEvent};
+use crate::sql::{GroupLedger, HeldEvent, HeldEvents};
 use crate::stored::RawMessage;
 use crate::topology::{ConsumerInfo, DEAD_LETTERS, MAX_AGE, StreamInfo, given_up};
 
@@ -29,8 +30,9 @@ const CLEAN: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How many held events one sweep takes up.
 const BATCH: u32 = 100;
-/// How long a sweep has an event for itself that it tries.
-const CLAIM: Duration = Duration::from_mins(1);
+/// How long a sweep has an event for itself that it tries: nobody else begins while a handler may run that has the usual
+/// deadline. When its process dies, the event waits for so long.
+const CLAIM: Duration = DEADLINE.saturating_add(Duration::from_mins(1));
 /// How long an event is left alone of which nothing can be said yet.
 const UNDECIDED: Duration = Duration::from_mins(1);
 
@@ -39,6 +41,24 @@ const UNDECIDED: Duration = Duration::from_mins(1);
 enum Progress {
     Applied,
     Stuck,
+}
+
+/// Whether a sweep has come to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Swept {
+    Everything,
+    /// There may be more.
+    Batch,
+}
+
+impl Swept {
+    fn of(events: &[HeldEvent]) -> Self {
+        if events.len() < BATCH as usize {
+            Self::Everything
+        } else {
+            Self::Batch
+        }
+    }
 }
 
 impl Worker {
@@ -121,9 +141,7 @@ impl Worker {
     /// Leaves the event as it was, for a while, so that a sweep comes to those behind it.
     async fn leave(&self, ledger: &GroupLedger, held: &HeldEvent, time: Duration) -> Progress {
         let next_try = Timestamp::now() + time;
-        if let Err(err) = ledger.leave_held(held, next_try).await {
-            tracing::debug!(error = %Chain(&err), "held event is tried again sooner, or counted once more");
-        }
+        self.ledger_does(|| ledger.leave_held(held, next_try)).await;
         Progress::Stuck
     }
 
@@ -212,25 +230,60 @@ impl Worker {
         tokio::time::sleep(self.drain).await; // the deadline of the drain
     }
 
+    /// Goes on at once while there is more than a batch.
     async fn sweep_once(&self, ledger: &GroupLedger) -> Result<(), String> {
-        for held in counted(ledger.due_held(BATCH)).await? {
-            if self.stop.is_cancelled() {
+        loop {
+            let swept = self.sweep_batch(ledger).await;
+            self.tell_of_held(ledger).await?;
+            if swept? == Swept::Everything {
                 return Ok(());
+            }
+        }
+    }
+
+    async fn sweep_batch(&self, ledger: &GroupLedger) -> Result<Swept, String> {
+        let due = counted(ledger.due_held(BATCH)).await?;
+        let of_due = Swept::of(&due);
+        for held in due {
+            if self.stop.is_cancelled() {
+                return Ok(Swept::Everything);
             }
             let key = held.key.clone();
             if self.retry_held(ledger, held).await? == Progress::Applied {
                 self.release(&key).await;
             }
         }
-        for held in counted(ledger.orphans(PATIENCE, BATCH)).await? {
+        let orphans = counted(ledger.orphans(PATIENCE, BATCH)).await?;
+        let of_orphans = Swept::of(&orphans);
+        for held in orphans {
             if self.stop.is_cancelled() {
-                return Ok(());
+                return Ok(Swept::Everything);
             }
             if self.predecessor_can_come(&held).await? {
                 self.leave(ledger, &held, UNDECIDED).await;
             } else {
                 self.decide_orphan(ledger, &held).await?;
             }
+        }
+        Ok(of_due.max(of_orphans))
+    }
+
+    /// Says in the process's health that events of the group wait for longer than a predecessor should take.
+    async fn tell_of_held(&self, ledger: &GroupLedger) -> Result<(), String> {
+        let HeldEvents { count, oldest } = counted(ledger.database.held_events(self.group)).await?;
+        let part = format!("held events of {}", self.group);
+        let patience = Timestamp::now() - PATIENCE;
+        match oldest {
+            Some(oldest) if oldest < patience => {
+                let message = format!(
+                    "at least {} wait for what comes before them, the oldest since {oldest:.0}; is it among the dead letters?",
+                    magnitude(count)
+                );
+                self.client
+                    .health()
+                    .report(&part, Severity::Warning, message);
+            }
+            Some(_) | None => self.client.health().clear(&part),
         }
         Ok(())
     }
@@ -263,16 +316,30 @@ impl Worker {
         if floor < held.position.sequence {
             return Ok(true);
         }
+        // From the stream to the letters it goes by a death, from the letters to the stream by a redrive.
+        Ok(self.is_in_stream(held, floor).await?
+            || self.is_dead(held).await?
+            || self.is_in_stream(held, floor).await?)
+    }
+
+    /// Whether anything of the key, or sent again of it, stands in the stream after `floor`.
+    async fn is_in_stream(&self, held: &HeldEvent, floor: u64) -> Result<bool, String> {
         for subject in [
             format!("*.{}", held.key),
             dead_letter::redrive_subject(self.group.as_str(), "*", held.key.as_str()),
         ] {
             let stream = self.stream.as_str();
             let next = RawMessage::next(&self.client, stream, floor + 1, &subject);
-            if next.await.map_err(api)?.is_some() {
+            let next = next.await.map_err(|err| Chain(&err).to_string())?;
+            if next.is_some() {
                 return Ok(true);
             }
         }
+        Ok(false)
+    }
+
+    /// Whether anything of the key is among the dead letters, or may be.
+    async fn is_dead(&self, held: &HeldEvent) -> Result<bool, String> {
         // What the server gave up on is not looked into: whatever its key, somebody has to see to it first.
         for letters in [
             dead_letter::subject(self.group.as_str(), "*", held.key.as_str()),
@@ -285,7 +352,7 @@ impl Worker {
                     &json!({ "subjects_filter": letters }),
                 )
                 .await
-                .map_err(api)?;
+                .map_err(|err| Chain(&err).to_string())?;
             let subjects = stream.pointer("/state/subjects");
             if subjects.is_some_and(|subjects| !subjects.is_null()) {
                 return Ok(true);
@@ -302,14 +369,18 @@ impl Worker {
             .map(|handler| handler.carries());
         match carries {
             Some(Carries::WholeState) => {
-                tracing::error!(key = %held.key, version = %held.version, "predecessor is lost; this version is the new start");
-                counted(ledger.rebase(held)).await?;
+                if counted(ledger.rebase(held)).await? {
+                    tracing::error!(key = %held.key, version = %held.version, "predecessor is lost; this version is the new start");
+                }
                 self.release(&held.key).await;
             }
+            // It may have come, and be settled, since the guard was read.
             Some(Carries::Change) => {
-                let reason = "predecessor missing".to_owned();
-                self.bury_held(ledger, held, Kind::PredecessorMissing, reason, 0)
-                    .await;
+                if counted(ledger.still_waits(held)).await? {
+                    let reason = "predecessor missing".to_owned();
+                    self.bury_held(ledger, held, Kind::PredecessorMissing, reason, 0)
+                        .await;
+                }
             }
             None => {
                 self.leave(ledger, held, PATIENCE).await;
@@ -318,3 +389,14 @@ impl Worker {
         Ok(())
     }
 }
+
+/// The power of ten that is in a number: what is said of a number that grows is said ten times more rarely.
+fn magnitude(count: u64) -> u64 {
+    count
+        .checked_ilog10()
+        .map_or(0, |digits| 10_u64.pow(digits))
+}
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests;

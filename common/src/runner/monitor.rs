@@ -65,6 +65,7 @@ async fn look(
         return Ok(());
     };
     worker.go_by(consumer.lease());
+    look_at_unsettled(worker, &consumer);
     look_at_settings(worker, declared, provisioning, &consumer).await?;
     let part = format!("floor of {group} on {stream}");
     let StreamState {
@@ -91,6 +92,27 @@ async fn look(
         settled.note(last, waits);
     }
     Ok(())
+}
+
+/// At its limit the server delivers nothing new, and says nothing: those that wait for another try count too.
+fn look_at_unsettled(worker: &Worker, consumer: &ConsumerInfo) {
+    let Worker {
+        client,
+        group,
+        stream,
+        ..
+    } = worker;
+    let part = format!("unsettled events of {group} on {stream}");
+    let unsettled = consumer.num_ack_pending;
+    match consumer.max_ack_pending() {
+        Some(limit) if unsettled >= limit => {
+            let message = format!(
+                "{unsettled} events run or wait for another try, and the server delivers no new ones from {limit} on"
+            );
+            client.health().report(&part, Severity::NotReady, message);
+        }
+        Some(_) | None => client.health().clear(&part),
+    }
 }
 
 /// Somebody may have taken from the consumer what this group needs: said, and put back by those who may.
@@ -177,7 +199,7 @@ fn may_have_aged_out(stream: StreamName, floor: u64, first: u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashMap;
     use std::num::NonZeroUsize;
     use std::pin::pin;
@@ -193,25 +215,30 @@ mod tests {
     use crate::client::tests::alone;
     use crate::{RetryPolicy, Subjects, TICKETS, TICKETS_SERVICE};
 
-    #[tokio::test]
-    async fn shutdown_does_not_wait_for_a_server_that_is_away() {
-        let client = alone().await;
+    /// A worker without listeners.
+    pub(in super::super) fn worker(client: Client, attempts: Attempts) -> Worker {
         let stop = CancellationToken::new();
-        let worker = Arc::new(Worker {
+        Worker {
             outages: Outages::new("handlers".to_owned(), client.health(), stop.clone()),
             client,
             group: TICKETS_SERVICE,
             stream: TICKETS,
             handlers: HashMap::new(),
             policy: RetryPolicy::default(),
-            attempts: Attempts::Server,
-            stop: stop.clone(),
+            attempts,
+            stop,
             drain: Duration::ZERO,
             lease: watch::Sender::new(LEASE),
             streams: vec![TICKETS],
             searched: Searched::default(),
             unburied: std::sync::Mutex::default(),
-        });
+        }
+    }
+
+    #[tokio::test]
+    async fn shutdown_does_not_wait_for_a_server_that_is_away() {
+        let worker = Arc::new(worker(alone().await, Attempts::Server));
+        let stop = worker.stop.clone();
         let mut monitor = pin!(monitor(
             worker,
             Topology::of::<Subjects>(),

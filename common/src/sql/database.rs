@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::connect::{Patience, Pools, Target};
 use super::transaction::Tx;
-use super::{GroupLedger, outbox};
+use super::{GroupLedger, HeldEvents, outbox};
 use crate::name::{Key, QueueGroup, StreamName};
 use crate::version::Version;
 
@@ -192,6 +192,15 @@ impl Database {
     /// [`sqlx::Error`] if the database is out of reach.
     pub async fn pending_events(&self) -> Result<u64, sqlx::Error> {
         outbox::len(&self.reader).await
+    }
+
+    /// How many events a queue group holds until what comes before them has been applied, and since when.
+    ///
+    /// # Errors
+    ///
+    /// [`sqlx::Error`] if the database is out of reach.
+    pub async fn held_events(&self, queue_group: QueueGroup) -> Result<HeldEvents, sqlx::Error> {
+        HeldEvents::count(&self.reader, queue_group).await
     }
 
     /// Passes over a version of a key that a queue group is never to apply: the explicit loss of a

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row as _};
 
 use super::{Database, guard, moment, nanos};
 use crate::headers::Headers;
@@ -38,6 +38,36 @@ pub(crate) struct HeldEvent {
     pub(crate) held_at: Timestamp,
     /// When it is tried or looked at again.
     pub(crate) next_try: Timestamp,
+    /// The last version of its key that was applied when this was read: 0 is none.
+    pub(crate) applied: i64,
+}
+
+/// The events that a queue group holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldEvents {
+    /// How many there are.
+    pub count: u64,
+    /// Since when the oldest of them is held. `None`: there is none.
+    pub oldest: Option<Timestamp>,
+}
+
+impl HeldEvents {
+    /// Counts them, on all streams, without those that were applied meanwhile.
+    pub(super) async fn count(pool: &AnyPool, group: QueueGroup) -> Result<Self, sqlx::Error> {
+        let (count, oldest): (i64, Option<i64>) = sqlx::query_as(
+            "SELECT count(*), min(h.held_at) FROM event_held h JOIN event_guard g
+                 ON g.queue_group = h.queue_group AND g.stream = h.stream AND g.key = h.key
+             WHERE h.queue_group = $1 AND h.version > g.version",
+        )
+        .bind(group.as_str())
+        .fetch_one(pool)
+        .await?;
+        Ok(Self {
+            count: count.cast_unsigned(),
+            oldest: oldest.map(moment),
+        })
+    }
 }
 
 /// Attempts at handling a message, by its position.
@@ -100,7 +130,7 @@ macro_rules! select_held {
     ($conditions:literal) => {
         concat!(
             "SELECT h.channel, h.key, h.version, h.headers, h.payload, h.stream, h.sequence, h.stored_at,
-                 h.attempts, h.held_at, h.next_try
+                 h.attempts, h.held_at, h.next_try, g.version
              FROM event_held h JOIN event_guard g
                  ON g.queue_group = h.queue_group AND g.stream = h.stream AND g.key = h.key
              WHERE h.queue_group = $1 AND h.stream = $2 AND ",
@@ -246,20 +276,36 @@ impl GroupLedger {
         .map(drop)
     }
 
-    /// Makes it the event's turn: what comes before it can never come. Does nothing if something of
-    /// it has been applied meanwhile.
-    pub(crate) async fn rebase(&self, event: &HeldEvent) -> Result<(), sqlx::Error> {
-        sqlx::query(
+    /// Whether the event is still held, and nothing of its key was applied since it was read.
+    pub(crate) async fn still_waits(&self, event: &HeldEvent) -> Result<bool, sqlx::Error> {
+        let row = sqlx::query(select_held!(
+            "h.key = $3 AND h.version = $4 AND g.version = $5"
+        ))
+        .bind(self.queue_group.as_str())
+        .bind(self.stream.as_str())
+        .bind(event.key.as_str())
+        .bind(event.version.to_sql())
+        .bind(event.applied)
+        .fetch_optional(self.database.reader())
+        .await?;
+        Ok(row.is_some())
+    }
+
+    /// Makes it the event's turn: what comes before it can never come. `false`, and nothing has changed: something
+    /// of its key was applied since it was read, and more may come.
+    pub(crate) async fn rebase(&self, event: &HeldEvent) -> Result<bool, sqlx::Error> {
+        let moved = sqlx::query(
             "UPDATE event_guard SET version = $1 - 1
-             WHERE queue_group = $2 AND stream = $3 AND key = $4 AND version < $1 - 1",
+             WHERE queue_group = $2 AND stream = $3 AND key = $4 AND version = $5",
         )
         .bind(event.version.to_sql())
         .bind(self.queue_group.as_str())
         .bind(self.stream.as_str())
         .bind(event.key.as_str())
+        .bind(event.applied)
         .execute(self.database.writer())
-        .await
-        .map(drop)
+        .await?;
+        Ok(moved.rows_affected() == 1)
     }
 
     /// Passes over a version that is not to be applied. `false`: it is not its turn.
@@ -364,6 +410,7 @@ impl HeldEvent {
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             held_at: moment(row.try_get(9)?),
             next_try: moment(row.try_get(10)?),
+            applied: row.try_get(11)?,
         })
     }
 }

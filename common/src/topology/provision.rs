@@ -164,6 +164,14 @@ impl ConsumerInfo {
         nanos.map_or(super::LEASE, Duration::from_nanos)
     }
 
+    /// How many messages may be delivered and not settled: then the server delivers no new ones. `None`: any number.
+    pub(crate) fn max_ack_pending(&self) -> Option<u64> {
+        self.config
+            .get("max_ack_pending")
+            .and_then(Value::as_u64)
+            .filter(|limit| *limit > 0)
+    }
+
     /// The subjects that are delivered.
     pub(crate) fn filters(&self) -> Vec<&str> {
         let several = self.config.get("filter_subjects").and_then(Value::as_array);

@@ -270,6 +270,37 @@ async fn consumer_that_somebody_took_a_filter_from_is_missed_loudly_or_put_right
     may.stop().await;
 }
 
+// Guard: `monitor::look_at_unsettled` compares how many are unsettled with how many may be.
+#[tokio::test]
+async fn group_whose_waiting_retries_reach_the_servers_limit_is_not_ready_until_there_are_fewer() {
+    let nats = TestNats::start().await;
+    nats.provision::<Notes>().await;
+    let hour = Duration::from_hours(1);
+    let listener = Scripted::<Written, Reader>::new(move |written, _| match written.line {
+        3 => Act::Ack,
+        _ => Act::RetryAfter(hour),
+    });
+    let replica = bind_only(&nats, &listener).await;
+    replica.until_ready().await;
+    nats.set_consumer(NOTES, READERS, "max_ack_pending", json!(2))
+        .await;
+
+    for line in 1..=3 {
+        nats.publish(&Written::on("p", line)).await;
+    }
+
+    replica
+        .until_not_ready(
+            "2 events run or wait for another try, and the server delivers no new ones from 2 on",
+        )
+        .await;
+    assert_eq!(listener.calls().len(), 2, "the third is not delivered");
+    nats.provision::<Notes>().await;
+    replica.until_ready().await;
+    listener.until_called(3).await;
+    replica.stop().await;
+}
+
 // Guard: `Worker::go_by` hears of the new lease from the monitor.
 #[tokio::test]
 async fn lease_that_somebody_shortens_is_renewed_in_time_from_then_on() {

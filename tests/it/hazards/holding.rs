@@ -161,6 +161,51 @@ async fn skipped_version_lets_its_successor_through() {
     replica.stop().await;
 }
 
+// Guard: `Worker::tell_of_held`.
+#[tokio::test]
+async fn events_that_wait_for_long_behind_a_dead_version_are_told_of_while_the_replica_is_ready() {
+    let nats = TestNats::start().await;
+    nats.provision::<Bank>().await;
+    let ledger = Ledger::new().await;
+    let deposits = Teller::<Deposited, EveryVersion>::with(|deposit| match deposit.amount {
+        40 => Err(Failure::reject("forty is not allowed")),
+        _ => Ok(()),
+    });
+    let replica = Replica::start(&nats, tellers_with(ledger.database(), deposits)).await;
+    nats.publish(&deposit(1, 70)).await;
+    nats.publish(&deposit(2, 40)).await;
+    nats.publish(&withdraw(3, 10)).await;
+    nats.next_dead_letter().await;
+    nats.until_caught_up(ACCOUNTS, BANK).await;
+
+    ledger.let_a_long_time_pass().await;
+
+    until("it is told", async || {
+        let troubles = replica.troubles();
+        if troubles.contains("at least 1 wait for what comes before them") {
+            Ok(())
+        } else {
+            Err(troubles)
+        }
+    })
+    .await;
+    assert!(replica.client().health().is_ready());
+    let held = ledger.database().held_events(BANK).await.unwrap();
+    assert_eq!(held.count, 1);
+    assert!(skip(&ledger, 2).await);
+    until_entered(&ledger, &[70, -10]).await;
+    until("nothing is told", async || {
+        let troubles = replica.client().health().troubles();
+        if troubles.is_empty() {
+            Ok(())
+        } else {
+            Err(troubles)
+        }
+    })
+    .await;
+    replica.stop().await;
+}
+
 // Guard: the version guard stays where it is when a version is dead.
 #[tokio::test]
 async fn dead_lettered_version_holds_its_successors_until_its_redrive() {

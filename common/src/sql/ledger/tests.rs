@@ -117,6 +117,34 @@ async fn held_event_comes_back_as_it_came() {
 }
 
 #[tokio::test]
+async fn held_events_are_counted_until_they_are_applied() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    let held = async || database.held_events(BANK).await.unwrap();
+    let (count, oldest) = (0, None);
+    assert_eq!(held().await, HeldEvents { count, oldest });
+    let began = Timestamp::now();
+    for (account, number) in [("ann", 3), ("ann", 2), ("bob", 2)] {
+        let event = incoming(&deposit(account, number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+
+    let three = held().await;
+    assert_eq!(three.count, 3);
+    let oldest = three.oldest.unwrap();
+    assert!(oldest >= began && oldest <= Timestamp::now(), "{oldest}");
+    let others = database.held_events(QueueGroup::new("others"));
+    assert_eq!(others.await.unwrap().count, 0);
+
+    let first = incoming(&deposit("ann", 1), 4);
+    hand_with_successors(&ledger, &listener, &first).await;
+    let one = held().await;
+    assert_eq!(one.count, 1);
+    assert!(one.oldest > three.oldest, "it is another's");
+}
+
+#[tokio::test]
 async fn held_event_is_tried_again_when_it_is_due() {
     let scratch = Scratch::new().await;
     let database = scratch.open().await;
@@ -237,16 +265,38 @@ async fn orphan_is_the_lowest_held_version_of_a_key_and_can_be_a_new_base() {
     assert_eq!(found, [("ann", 5), ("bob", 3)]);
 
     for orphan in &orphans {
-        ledger.rebase(orphan).await.unwrap();
+        assert!(ledger.rebase(orphan).await.unwrap());
         let next = ledger.next_held(&orphan.key).await.unwrap().unwrap();
         hand_with_successors(&ledger, &listener, &brought_back(next)).await;
-        // Nothing goes back.
-        ledger.rebase(orphan).await.unwrap();
+        assert!(!ledger.rebase(orphan).await.unwrap(), "nothing goes back");
     }
     assert_eq!(entries(&database, "ann").await, [50]);
     assert_eq!(entries(&database, "bob").await, [30]);
     let late = incoming(&deposit("ann", 4), 9);
     assert_eq!(hand(&listener, &late).await.unwrap(), Handled::PassedOver);
+}
+
+#[tokio::test]
+async fn orphan_is_no_new_base_once_something_before_it_was_applied() {
+    let scratch = Scratch::new().await;
+    let database = scratch.open().await;
+    let (ledger, listener) = (ledger(&database), InTransaction::new(&database, Book));
+    for number in [1, 2, 5] {
+        let event = incoming(&deposit("ann", number), number);
+        hand(&listener, &event).await.unwrap();
+    }
+    let orphan = ledger.orphans(Duration::ZERO, 10).await.unwrap().remove(0);
+    assert!(ledger.still_waits(&orphan).await.unwrap());
+
+    // Two dead letters are redriven, and the first of them arrives.
+    let third = incoming(&deposit("ann", 3), 6);
+    hand(&listener, &third).await.unwrap();
+
+    assert!(!ledger.still_waits(&orphan).await.unwrap());
+    assert!(!ledger.rebase(&orphan).await.unwrap());
+    let fourth = incoming(&deposit("ann", 4), 7);
+    hand_with_successors(&ledger, &listener, &fourth).await;
+    assert_eq!(entries(&database, "ann").await, [10, 20, 30, 40, 50]);
 }
 
 #[tokio::test]
