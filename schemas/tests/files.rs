@@ -241,6 +241,23 @@ fn paths_that_have_no_schema_are_told_by_their_name() {
     assert!(said("full/a.json", "full").contains("are not both files or both folders"));
 }
 
+#[test]
+fn file_that_is_a_schema_on_one_side_only_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for side in ["old", "new"] {
+        fs::create_dir(at(side)).unwrap();
+        fs::write(at(side).join("other.json"), "true").unwrap();
+    }
+    fs::write(at("old/a.json"), "{}").unwrap();
+    fs::write(at("new/a.json"), r#"{"type": "integer"}"#).unwrap();
+
+    for (old, new) in [("old", "new"), ("new", "old")] {
+        let said = chain(&compare(&at(old), &at(new)).unwrap_err());
+        assert!(said.contains("old/a.json is no JSON Schema"), "{said}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn folder_that_is_linked_into_itself_ends() {

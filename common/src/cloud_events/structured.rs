@@ -138,7 +138,7 @@ fn attribute(name: &str, value: &RawValue) -> Result<Option<String>, StructuredE
     }
 }
 
-/// The text of a JSON string. `None`: it is none.
+/// The text of a JSON string. `None`: the value is no string.
 fn text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }

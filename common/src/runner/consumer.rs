@@ -383,7 +383,7 @@ impl InHand {
         }
     }
 
-    /// Reads a delivery. `None`: it is none, or of a message that is here or was acknowledged.
+    /// Reads a delivery. `None`: the message is no delivery, or it is here already, or was acknowledged.
     async fn sort_out(&mut self, message: Message, worker: &Worker) -> Option<Received> {
         let Some(received) = Received::read(message) else {
             tracing::warn!("message is no delivery of a consumer");

@@ -35,7 +35,7 @@ pub(super) struct Pull {
 pub(super) enum Pulled {
     /// A message.
     Message(Message),
-    /// Less is to come than was asked for, or as much.
+    /// A heartbeat, or the end of a request: no message.
     Nothing,
     /// The consumer is gone or the subscription is: bind anew.
     Lost(String),

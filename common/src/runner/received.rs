@@ -21,7 +21,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Reads a delivery. `None`: it is none.
+    /// Reads a delivery. `None`: its reply subject is not that of one.
     pub(crate) fn read(message: Message) -> Option<Self> {
         let reply = message.reply?;
         let delivered = read_reply(&reply)?;

@@ -62,6 +62,11 @@ pub fn compare_files(old: &Path, new: &Path, reader: Reader) -> Result<Report, F
     }
     let mut report = Report::against(old.display().to_string());
     let (before, mut after) = (schemas_at(old)?, schemas_at(new)?);
+    for (schemas, other) in [(&before, new), (&after, old)] {
+        for name in schemas.keys() {
+            is_schema_if_there(&other.join(name))?;
+        }
+    }
     for (name, old) in &before {
         let Some(new) = after.remove(name) else {
             report.breaks.push(Break {
@@ -108,6 +113,14 @@ pub fn compare_files(old: &Path, new: &Path, reader: Reader) -> Result<Report, F
         report.note(name, "is new");
     }
     Ok(report)
+}
+
+/// What is a schema on one side must be one on the other, if it is there: passed over, it would be called new or gone.
+fn is_schema_if_there(path: &Path) -> Result<(), FilesError> {
+    if path.is_file() {
+        schema_in(path, parsed(path)?)?;
+    }
+    Ok(())
 }
 
 fn is_folder(path: &Path) -> Result<bool, FilesError> {
