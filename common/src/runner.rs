@@ -284,6 +284,8 @@ impl Runner {
                 lease: watch::Sender::new(LEASE),
                 streams: streams.get(&group).into_iter().flatten().copied().collect(),
                 searched: Searched::default(),
+                #[cfg(feature = "sql")]
+                tries: held::Tries::default(),
                 unburied: Mutex::default(),
             });
             #[cfg(feature = "sql")]

@@ -1,11 +1,13 @@
 //! Events that came before their predecessor, and are stored until it has been applied.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::worker::{Judgement, USED_UP, Worker, counted, not_applied, spaced};
 use crate::dead_letter::{self, DeadLetter};
@@ -30,6 +32,8 @@ const CLEAN: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How many held events one sweep takes up.
 const BATCH: u32 = 100;
+/// For how many held events that failed it is remembered when they are due.
+const MOST_TRIES: usize = 1000;
 /// How long a sweep has an event for itself that it tries: nobody else begins while a handler may run that has the usual
 /// deadline. When its process dies, the event waits for so long.
 const CLAIM: Duration = DEADLINE.saturating_add(Duration::from_mins(1));
@@ -58,6 +62,43 @@ impl Swept {
         } else {
             Self::Batch
         }
+    }
+}
+
+/// When held events that failed here are tried again. What is not in it waits for a sweep.
+pub(super) struct Tries(watch::Sender<BTreeSet<Instant>>);
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self(watch::Sender::new(BTreeSet::new()))
+    }
+}
+
+impl Tries {
+    fn add(&self, at: Instant) {
+        self.0.send_if_modified(|tries| {
+            // The sweep comes by for the rest.
+            tries.len() < MOST_TRIES && tries.insert(at)
+        });
+    }
+
+    /// Waits until one is due, and forgets all that are.
+    async fn due(&self) {
+        let mut changed = self.0.subscribe();
+        loop {
+            let first = changed.borrow_and_update().first().copied();
+            let Some(at) = first else {
+                // The sender is here.
+                let _ = changed.changed().await;
+                continue;
+            };
+            tokio::select! {
+                () = sleep_until(at) => break,
+                _ = changed.changed() => (),
+            }
+        }
+        let now = Instant::now();
+        self.0.send_modify(|tries| tries.retain(|at| *at > now));
     }
 }
 
@@ -125,9 +166,11 @@ impl Worker {
                 Some(delay) => {
                     let delay = after.unwrap_or(delay);
                     tracing::warn!(channel, key = %held.key, version = %held.version, attempt, ?delay, %reason, "held event failed");
-                    let next_try = Timestamp::now() + spaced(delay);
+                    let delay = spaced(delay);
+                    let next_try = Timestamp::now() + delay;
                     self.ledger_does(|| ledger.postpone_held(held, attempt, next_try))
                         .await;
+                    self.tries.add(Instant::now() + delay);
                     return Progress::Stuck;
                 }
                 None => (Kind::Exhausted, reason),
@@ -195,7 +238,7 @@ impl Worker {
         self.outages.until_available(|| counted(action())).await;
     }
 
-    /// Picks up strays: at the start, and every ten seconds.
+    /// Tries again what has failed, when it is due, and picks up strays: at the start, and every ten seconds.
     pub(super) async fn sweep(self: Arc<Self>) {
         let Some(ledger) = self.ledger() else {
             return;
@@ -207,6 +250,7 @@ impl Worker {
             let sweeping = async {
                 tokio::select! {
                     _ = sweep.tick() => self.sweep_once(ledger).await,
+                    () = self.tries.due() => self.try_due(ledger).await.map(drop),
                     _ = clean.tick() => self.clean(ledger).await,
                     () = self.stop.cancelled() => Ok(()),
                 }
@@ -241,7 +285,7 @@ impl Worker {
         }
     }
 
-    async fn sweep_batch(&self, ledger: &GroupLedger) -> Result<Swept, String> {
+    async fn try_due(&self, ledger: &GroupLedger) -> Result<Swept, String> {
         let due = counted(ledger.due_held(BATCH)).await?;
         let of_due = Swept::of(&due);
         for held in due {
@@ -253,6 +297,11 @@ impl Worker {
                 self.release(&key).await;
             }
         }
+        Ok(of_due)
+    }
+
+    async fn sweep_batch(&self, ledger: &GroupLedger) -> Result<Swept, String> {
+        let of_due = self.try_due(ledger).await?;
         let orphans = counted(ledger.orphans(PATIENCE, BATCH)).await?;
         let of_orphans = Swept::of(&orphans);
         for held in orphans {

@@ -231,6 +231,8 @@ pub(super) mod tests {
             lease: watch::Sender::new(LEASE),
             streams: vec![TICKETS],
             searched: Searched::default(),
+            #[cfg(feature = "sql")]
+            tries: crate::runner::held::Tries::default(),
             unburied: std::sync::Mutex::default(),
         }
     }

@@ -82,6 +82,9 @@ pub(super) struct Worker {
     pub(super) streams: Vec<StreamName>,
     /// How far it was looked for messages that kill connections.
     pub(super) searched: Searched,
+    /// When held events that failed are tried again.
+    #[cfg(feature = "sql")]
+    pub(super) tries: super::held::Tries,
     /// A dead letter could not be stored, and until then it will have been tried again.
     pub(super) unburied: Mutex<Option<Instant>>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::dead_letters::{DeadLetters, Kind};
 use common::{Failure, RetryPolicy};
@@ -63,6 +63,38 @@ async fn predecessor_that_stands_behind_its_successor_is_waited_for() {
     until_entered(&ledger, &[70, 40, -100]).await;
     assert!(nats.dead_letters().await.is_empty());
     second.stop().await;
+}
+
+// Guard: `Tries::due` in `runner/held.rs`: the sweep comes by every ten seconds only.
+#[tokio::test]
+async fn held_event_that_fails_is_tried_again_when_its_policy_says() {
+    let nats = TestNats::start().await;
+    let ledger = Ledger::new().await;
+    let fails = AtomicUsize::new(3);
+    let deposits = Teller::<Deposited, EveryVersion>::with(move |deposit| {
+        let take = |left: usize| left.checked_sub(1);
+        let order = Ordering::SeqCst;
+        if deposit.amount == 40 && fails.fetch_update(order, order, take).is_ok() {
+            return Err(Failure::retry("not yet"));
+        }
+        Ok(())
+    });
+    let set_up = tellers_with::<EveryVersion>(ledger.database(), deposits);
+    let replica = Replica::start(&nats, |runner| set_up(runner).retry(attempts(10))).await;
+    nats.publish(&deposit(2, 40)).await;
+    until("it is held", async || match ledger.held().await {
+        1 => Ok(()),
+        held => Err(held),
+    })
+    .await;
+
+    let began = Instant::now();
+    nats.publish(&deposit(1, 70)).await;
+    until_entered(&ledger, &[70, 40]).await;
+
+    // Three sweeps would take twenty seconds at least.
+    assert!(began.elapsed() < Duration::from_secs(15));
+    replica.stop().await;
 }
 
 // Guard: `Worker::decide_orphan`.
