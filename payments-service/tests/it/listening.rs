@@ -24,7 +24,7 @@ async fn order_is_added_once() {
     let envelope = Envelope::of(&order);
 
     assert_eq!(envelope.deliver_to(&listener).await, Outcome::Acked);
-    assert_passed_over(&envelope.deliver_to(&listener).await);
+    assert_not_applied_again(&envelope.deliver_to(&listener).await);
     // As another event of the same version, which a publisher that tells it twice makes.
     assert_eq!(deliver(&listener, order.clone()).await, Outcome::PassedOver);
 
@@ -104,7 +104,7 @@ async fn cancellation_is_applied_once_and_refunds_once() {
 
     assert_eq!(envelope.deliver_to(&cancelled).await, Outcome::Acked);
     shop.work(&shop.cashier()).await;
-    assert_passed_over(&envelope.deliver_to(&cancelled).await);
+    assert_not_applied_again(&envelope.deliver_to(&cancelled).await);
     shop.work(&shop.cashier()).await;
 
     assert_eq!(shop.books(order.id).await, Books::refunded());
@@ -133,7 +133,7 @@ async fn completion_is_applied_once() {
     let envelope = Envelope::of(&completion(order.id));
 
     assert_eq!(envelope.deliver_to(&completed).await, Outcome::Acked);
-    assert_passed_over(&envelope.deliver_to(&completed).await);
+    assert_not_applied_again(&envelope.deliver_to(&completed).await);
 
     let err = pay(&shop.cashier(), order.id, "tok_visa")
         .await
@@ -183,10 +183,10 @@ async fn ticket_is_called_what_the_newest_version_says() {
 
     assert_eq!(first.deliver_to(&created).await, Outcome::Acked);
     assert_eq!(title(&shop, ticket).await.as_deref(), Some("first"));
-    assert_passed_over(&first.deliver_to(&created).await);
+    assert_not_applied_again(&first.deliver_to(&created).await);
     assert_eq!(third.deliver_to(&updated).await, Outcome::Acked);
-    assert_passed_over(&deliver(&updated, update(2, "second")).await);
-    assert_passed_over(&third.deliver_to(&updated).await);
+    assert_not_applied_again(&deliver(&updated, update(2, "second")).await);
+    assert_not_applied_again(&third.deliver_to(&updated).await);
 
     assert_eq!(title(&shop, ticket).await.as_deref(), Some("third"));
 }
@@ -207,15 +207,15 @@ async fn ticket_may_be_named_by_an_update_alone() {
     };
 
     assert_eq!(deliver(&updated, update.clone()).await, Outcome::Acked);
-    assert_passed_over(&deliver(&created, older).await);
+    assert_not_applied_again(&deliver(&created, older).await);
 
     assert_eq!(title(&shop, update.id).await.as_deref(), Some("newer"));
 }
 
 #[track_caller]
-fn assert_passed_over(outcome: &Outcome) {
-    let is_passed_over = matches!(outcome, Outcome::Duplicate | Outcome::AlreadyApplied);
-    assert!(is_passed_over, "{outcome:?}");
+fn assert_not_applied_again(outcome: &Outcome) {
+    let is_known = matches!(outcome, Outcome::Duplicate | Outcome::AlreadyApplied);
+    assert!(is_known, "{outcome:?}");
 }
 
 async fn title(shop: &Shop, ticket: TicketId) -> Option<String> {

@@ -168,9 +168,8 @@ async fn change_whose_predecessor_the_server_gave_up_waits_for_its_redrive() {
     replica.stop().await;
 }
 
-// Guard: `Database::skip_version` moves the guard and makes the successor due.
-#[tokio::test]
-async fn skipped_version_lets_its_successor_through() {
+/// An account whose second version is among the dead letters, and whose third waits for it.
+async fn with_a_dead_second() -> (TestNats, Ledger, Replica) {
     let nats = TestNats::start().await;
     nats.provision::<Bank>().await;
     let ledger = Ledger::new().await;
@@ -184,6 +183,13 @@ async fn skipped_version_lets_its_successor_through() {
     nats.publish(&withdraw(3, 10)).await;
     nats.next_dead_letter().await;
     nats.until_caught_up(ACCOUNTS, BANK).await;
+    (nats, ledger, replica)
+}
+
+// Guard: `Database::skip_version` moves the guard and makes the successor due.
+#[tokio::test]
+async fn skipped_version_lets_its_successor_through() {
+    let (_nats, ledger, replica) = with_a_dead_second().await;
     assert_eq!(ledger.entries(ACCOUNT).await, [70]);
 
     assert!(skip(&ledger, 2).await);
@@ -196,19 +202,7 @@ async fn skipped_version_lets_its_successor_through() {
 // Guard: `Worker::tell_of_held`.
 #[tokio::test]
 async fn events_that_wait_for_long_behind_a_dead_version_are_told_of_while_the_replica_is_ready() {
-    let nats = TestNats::start().await;
-    nats.provision::<Bank>().await;
-    let ledger = Ledger::new().await;
-    let deposits = Teller::<Deposited, EveryVersion>::with(|deposit| match deposit.amount {
-        40 => Err(Failure::reject("forty is not allowed")),
-        _ => Ok(()),
-    });
-    let replica = Replica::start(&nats, tellers_with(ledger.database(), deposits)).await;
-    nats.publish(&deposit(1, 70)).await;
-    nats.publish(&deposit(2, 40)).await;
-    nats.publish(&withdraw(3, 10)).await;
-    nats.next_dead_letter().await;
-    nats.until_caught_up(ACCOUNTS, BANK).await;
+    let (_nats, ledger, replica) = with_a_dead_second().await;
 
     ledger.let_a_long_time_pass().await;
 

@@ -11,7 +11,7 @@ use crate::sdk::groups::{behind_a_gate, lines, sorted};
 /// Long enough for a busy machine to renew it, and short enough to wait for its end.
 const LEASE: Duration = Duration::from_secs(1);
 
-// Guard: `Held::renew`, for what runs and for what waits.
+// Guard: `InHand::renew`, for what runs and for what waits.
 #[tokio::test]
 async fn thousand_events_behind_a_slow_handler_stay_with_their_replica() {
     let nats = TestNats::start().await;

@@ -51,7 +51,7 @@ async fn server_that_is_killed_under_load_loses_nothing() {
     }
 }
 
-// Guard: `Held::sort_out` knows what is held, when the server delivers it again.
+// Guard: `InHand::sort_out` knows what is held, when the server delivers it again.
 #[tokio::test]
 async fn handler_that_runs_through_a_restart_of_the_server_is_called_once() {
     let nats = TestNats::alone().await;
@@ -109,7 +109,7 @@ async fn server_that_stands_still_for_longer_than_a_request_costs_time_only() {
     replica.stop().await;
 }
 
-// Guard: `Held::acked_set` remembers what was acknowledged.
+// Guard: `InHand::acked_set` remembers what was acknowledged.
 #[tokio::test]
 async fn handler_whose_acknowledgement_is_lost_is_not_called_again() {
     let nats = TestNats::start().await;

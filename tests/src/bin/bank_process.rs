@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use clap::Parser;
 use common::{
@@ -11,7 +10,7 @@ use common::{
     QueueGroup, Relay, Runner, Settled, TransactionalListener, build_client,
 };
 use integration_tests::notes::{Deposited, Withdrawn};
-use integration_tests::{CREATE, Entry, EveryVersion, Halt, Ledger, Role, Teller, attempts};
+use integration_tests::{CREATE, Entry, EveryVersion, Halt, Ledger, Role, Teller, attempts, until};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -135,10 +134,16 @@ async fn replica(
         .retry(attempts(1))
         .listen(around::<Deposited>(database, halting))
         .listen(around::<Withdrawn>(database, halting));
-    let ready = async {
-        while !client.health().is_ready() {
-            tokio::time::sleep(Duration::from_millis(10)).await; // until the next look
-        }
+    let health = client.health().clone();
+    let ready = async move {
+        until("the bank is ready", async move || {
+            if health.is_ready() {
+                Ok(())
+            } else {
+                Err(health.troubles())
+            }
+        })
+        .await;
         say("ready");
         std::future::pending::<()>().await;
     };
